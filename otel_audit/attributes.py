@@ -1,0 +1,249 @@
+"""The attributes of an entry: the schema's own, checked, then the caller's, cleaned.
+
+docs/format.md, "Attributes" and "Values". Pure and total: a record is refused only for what
+the schema itself forbids, before anything is written; never for its payload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from . import semconv
+from .errors import AuditRecordError
+from .record import Actor
+from .value import MAX_DEPTH, clean, clean_text, describe, escape_name, pointer_to
+
+MAX_EVENT_NAME_BYTES: Final = 1024
+MAX_ID_BYTES: Final = 8192
+
+_ACTION: Final = re.compile(r"[A-Z][A-Z0-9_.-]*")
+_GIVEN: Final = "given."
+
+
+def check_event_name(event_name: str) -> str:
+    """Return the event name as the line holds it.
+
+    Raises:
+        AuditRecordError: It is empty, over 1 KiB, not a string, or one of the log's own.
+    """
+    if not isinstance(event_name, str) or not event_name:
+        raise AuditRecordError(f"event_name: expected a non-empty string, got {describe(event_name)[:80]}")
+    text = clean_text(event_name, "", [])
+    if len(text.encode()) > MAX_EVENT_NAME_BYTES:
+        raise AuditRecordError(f"event_name: expected at most {MAX_EVENT_NAME_BYTES} bytes, got {len(text.encode())}")
+    if text.startswith(semconv.LOG_EVENT_PREFIX):
+        raise AuditRecordError(f"event_name: names beginning with {semconv.LOG_EVENT_PREFIX!r} are the log's own")
+    return text
+
+
+def check_word(name: str, word: str, words: frozenset[str]) -> str:
+    """Return ``word`` if it is in the set, as a plain str.
+
+    Raises:
+        AuditRecordError: It is not.
+    """
+    try:
+        if word in words:
+            return str.__str__(word)
+    except TypeError:
+        pass
+    expected = ", ".join(sorted(words))
+    raise AuditRecordError(f"{name}: expected one of {expected}, got {describe(word)[:80]}")
+
+
+def check_action(action: str) -> str:
+    """Return the action if it is an upper-case verb.
+
+    Raises:
+        AuditRecordError: It is not.
+    """
+    if isinstance(action, str) and len(action) <= MAX_ID_BYTES and _ACTION.fullmatch(action):
+        return str.__str__(action)
+    raise AuditRecordError(f"action: expected an upper-case verb such as EXECUTE, got {describe(action)[:80]}")
+
+
+def check_text(name: str, value: object, altered: list[str]) -> str:
+    """Return an id or a reason as text; what is not a string is stored as its text.
+
+    Raises:
+        AuditRecordError: It is over 8 KiB.
+    """
+    if type(value) is str and len(value) < MAX_ID_BYTES // 4 and value.isascii():
+        return value
+    pointer = pointer_to("/attributes", name)
+    if isinstance(value, str):
+        text = clean_text(value, pointer, altered)
+    else:
+        cleaned = clean(value, pointer, altered, MAX_DEPTH + 1)
+        text = cleaned if isinstance(cleaned, str) else describe(value)
+        if pointer not in altered:
+            altered.append(pointer)
+    if len(text.encode()) > MAX_ID_BYTES:
+        raise AuditRecordError(f"{name}: expected at most {MAX_ID_BYTES} bytes, got {len(text.encode())}")
+    return text
+
+
+def check_actor(actor: Actor) -> None:
+    """Refuse an actor that could not stand in a line.
+
+    Raises:
+        AuditRecordError: The id is empty, no string or over 8 KiB, or the type is no known word.
+    """
+    if not isinstance(actor.id, str) or not actor.id:
+        raise AuditRecordError(f"audit.actor.id: expected a non-empty string, got {describe(actor.id)[:80]}")
+    check_text(semconv.AUDIT_ACTOR_ID, actor.id, [])
+    check_word(semconv.AUDIT_ACTOR_TYPE, actor.type, semconv.ACTOR_TYPES)
+
+
+def audit_attributes(
+    record_id: object,
+    actor: Actor,
+    action: str = "EXECUTE",
+    outcome: str = "success",
+    *,
+    target: object = None,
+    source: object = None,
+    phase: str | None = None,
+    intent_id: str | None = None,
+    decision: str | None = None,
+    reason: str | None = None,
+    trail: str | None = None,
+    delegation: Sequence[str] | None = None,
+    duration: float | None = None,
+    arguments: object = None,
+    result: object = None,
+    error_type: str | None = None,
+    attributes: Mapping[str, object] | None = None,
+    altered: list[str] | None = None,
+) -> dict[str, object]:
+    """Return the whole attribute map of one entry, in the order of the format's tables.
+
+    Args:
+        record_id: The idempotency key: a UUID's text, or the caller's own.
+        actor: Who acts; already checked where it comes from a context.
+        target: A `Target`, or an id; likewise ``source``.
+        delegation: Actor ids, the originating principal first; left out where empty.
+        duration: Seconds.
+        arguments: Captured arguments, redacted; likewise ``result``.
+        attributes: The caller's own; ``audit.*`` names in it never set a member.
+        altered: Pointers of what was altered before (the body, a callable that failed).
+
+    Returns:
+        A new dict of JSON values.
+
+    Raises:
+        AuditRecordError: The schema forbids it: an id or reason over 8 KiB, an empty actor, a
+            word outside its set.
+    """
+    changed = [] if altered is None else altered
+    if type(record_id) is not str or len(record_id) != 36:
+        record_id = check_text(semconv.AUDIT_RECORD_ID, record_id, changed)
+    actor_id = actor.id
+    if not isinstance(actor_id, str) or not actor_id or len(actor_id) > 1024 or not actor_id.isascii():
+        check_actor(actor)
+        actor_id = check_text(semconv.AUDIT_ACTOR_ID, actor_id, changed)
+    if actor.type not in semconv.ACTOR_TYPES:
+        check_actor(actor)
+    whole: dict[str, object] = {
+        semconv.AUDIT_RECORD_ID: record_id,
+        semconv.AUDIT_ACTOR_ID: actor_id,
+        semconv.AUDIT_ACTOR_TYPE: actor.type,
+        semconv.AUDIT_ACTION: action if action in _COMMON_ACTIONS else check_action(action),
+        semconv.AUDIT_OUTCOME: (
+            outcome if outcome in _OUTCOME_WORDS else check_word("outcome", outcome, semconv.OUTCOMES)
+        ),
+    }
+    if target is not None:
+        _thing(whole, semconv.AUDIT_TARGET_ID, semconv.AUDIT_TARGET_TYPE, target, changed)
+    if source is not None:
+        _thing(whole, semconv.AUDIT_SOURCE_ID, semconv.AUDIT_SOURCE_TYPE, source, changed)
+    whole[semconv.AUDIT_SCHEMA_VERSION] = semconv.SCHEMA_VERSION
+    if phase is not None:
+        whole[semconv.AUDIT_PHASE] = check_word("phase", phase, semconv.PHASES)
+    if intent_id is not None:
+        whole[semconv.AUDIT_INTENT_ID] = check_text(semconv.AUDIT_INTENT_ID, intent_id, changed)
+    if decision is not None:
+        whole[semconv.AUDIT_DECISION] = check_word("decision", decision, semconv.DECISIONS)
+    if reason is not None:
+        whole[semconv.AUDIT_REASON] = check_text(semconv.AUDIT_REASON, reason, changed)
+    if trail is not None:
+        whole[semconv.AUDIT_TRAIL] = check_text(semconv.AUDIT_TRAIL, trail, changed)
+    if delegation:
+        whole[semconv.AUDIT_DELEGATION] = [check_text(semconv.AUDIT_DELEGATION, name, changed) for name in delegation]
+    if duration is not None:
+        whole[semconv.AUDIT_DURATION] = _clean_member(semconv.AUDIT_DURATION, duration, changed)
+    if arguments is not None:
+        whole[semconv.AUDIT_ARGUMENTS] = _clean_member(semconv.AUDIT_ARGUMENTS, arguments, changed)
+    if result is not None:
+        whole[semconv.AUDIT_RESULT] = _clean_member(semconv.AUDIT_RESULT, result, changed)
+    if error_type is not None:
+        whole[semconv.ERROR_TYPE] = check_text(semconv.ERROR_TYPE, error_type, changed)
+    if attributes:
+        add_given(whole, attributes, changed)
+    return with_altered(whole, changed) if changed else whole
+
+
+def add_given(whole: dict[str, object], attributes: Mapping[str, object], altered: list[str]) -> None:
+    """Add the caller's attributes, cleaned. Total."""
+    try:
+        pairs = list(attributes.items())
+        for key, value in pairs:
+            if type(key) is str and key.isascii() and key[:1] != "$" and key[:6] != "audit." and key not in whole:
+                kind = type(value)
+                if kind is str and value.isascii():  # type: ignore[attr-defined]
+                    whole[key] = value
+                else:
+                    whole[key] = clean(value, pointer_to("/attributes", key), altered, 3)
+            else:
+                _add_odd(whole, key, value, altered)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # not a mapping, or one that fails: its text is kept
+        _add_odd(whole, "given.attributes", describe(attributes), altered)
+        altered.append("/attributes/given.attributes")
+
+
+def with_altered(whole: dict[str, object], altered: list[str]) -> dict[str, object]:
+    """Return the map with ``audit.altered`` set, in its place in the table."""
+    pointers = list(dict.fromkeys(altered))
+    ordered: dict[str, object] = {}
+    for name, value in whole.items():
+        if semconv.AUDIT_ALTERED not in ordered and (name == semconv.ERROR_TYPE or not name.startswith("audit.")):
+            ordered[semconv.AUDIT_ALTERED] = pointers
+        if name != semconv.AUDIT_ALTERED:
+            ordered[name] = value
+    ordered.setdefault(semconv.AUDIT_ALTERED, pointers)
+    return ordered
+
+
+def _add_odd(whole: dict[str, object], key: object, value: object, altered: list[str]) -> None:
+    """Add one attribute whose name cannot stand as it is."""
+    name = clean_text(str.__str__(key) if isinstance(key, str) else describe(key), "", [])
+    # the caller's audit.* never sets a member, and no name replaces another
+    stored = _GIVEN + name if name.startswith("audit.") else escape_name(name)
+    while stored in whole:
+        stored = _GIVEN + stored
+    pointer = pointer_to("/attributes", stored)
+    if stored != escape_name(name) or name != key:
+        altered.append(pointer)
+    whole[stored] = clean(value, pointer, altered, 3)
+
+
+def _clean_member(name: str, value: object, altered: list[str]) -> object:
+    return clean(value, pointer_to("/attributes", name), altered, 3)
+
+
+def _thing(whole: dict[str, object], id_name: str, type_name: str, thing: object, altered: list[str]) -> None:
+    try:
+        thing_id, thing_type = thing.id, thing.type  # type: ignore[attr-defined]
+    except AttributeError:
+        thing_id, thing_type = thing, None
+    whole[id_name] = check_text(id_name, thing_id, altered)
+    if thing_type is not None:
+        whole[type_name] = check_text(type_name, thing_type, altered)
+
+
+_COMMON_ACTIONS: Final = frozenset({"EXECUTE", "READ", "WRITE", "DELETE", "APPROVE", "CREATE", "UPDATE"})
+_OUTCOME_WORDS: Final = semconv.OUTCOMES

@@ -1,0 +1,99 @@
+"""The command line: ``otel-audit``, or ``python -m otel_audit``.
+
+One module a command, each with ``SUMMARY``, ``add_arguments`` and ``run``. Results go to stdout,
+everything else to stderr. Neither OpenTelemetry nor an extra is imported here: an assessor needs
+nothing but this package to check a log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final, NoReturn
+
+import otel_audit
+from otel_audit.cli import show, verify
+from otel_audit.cli.status import INTERRUPTED, PIPE_CLOSED, UNUSABLE
+from otel_audit.cli.text import visible
+from otel_audit.errors import AuditError
+
+COMMANDS: Final[dict[str, ModuleType]] = {"verify": verify, "show": show}
+"""Name of each command to its module."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments without sending their bytes to the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        argv: The arguments behind the program's name; None takes those of the process.
+
+    Returns:
+        What the command returns; 2 for wrong usage, for what cannot be read, and for results
+        that cannot be written; 130 after Ctrl-C; 141 where the reader of stdout went away.
+    """
+    _escape_what_cannot_be_encoded()
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as exit_request:
+        return exit_request.code if isinstance(exit_request.code, int) else UNUSABLE
+    try:
+        status: int = COMMANDS[arguments.command].run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (AuditError, OSError) as error:
+        _say(f"{error}")
+        _discard_stdout()
+        return UNUSABLE
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    made = _Parser(prog="otel-audit", description="Read and check audit logs.")
+    made.add_argument("--version", action="version", version=f"otel-audit {otel_audit.__version__}")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=command.SUMMARY,
+            description=command.DESCRIPTION,
+            epilog=command.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(one)
+    return made
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _say(message: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"otel-audit: {visible(message)}", file=sys.stderr)
+
+
+def _discard_stdout() -> None:
+    # Python flushes stdout once more when it ends, and would print a traceback of its own
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

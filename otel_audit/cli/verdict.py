@@ -1,0 +1,141 @@
+"""What `otel-audit verify` says of one log: to people, and to programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from otel_audit.cli.text import path_text, plural, visible
+from otel_audit.verify import Finding, VerifyReport
+
+UNANCHORED = (
+    "nothing outside the file proves its tail complete: lines cut off its end leave no trace in it.\n"
+    "  keep the head above, or receipts, in another place, and check with --anchor SEQ:HASH"
+)
+
+
+def as_text(report: VerifyReport, anchors: list[str]) -> Iterator[str]:
+    """Yield the lines for people: the findings, then the verdict.
+
+    Args:
+        report: What was found.
+        anchors: Those that were given, as ``seq:hash``.
+    """
+    for finding in report.findings:
+        yield finding_text(finding)
+        yield f"  {visible(finding.remedy)}"
+    path = visible(path_text(report.path))
+    yield f"{path}: {_verdict(report, anchors)}"
+    yield from (f"  {note}" for note in _notes(report))
+
+
+def finding_text(finding: Finding) -> str:
+    """Return one finding as one line: ``path:line: kind: expected …, got …``."""
+    place = path_text(finding.path) + ("" if finding.line is None else f":{finding.line}")
+    severity = "" if finding.severity == "error" else f"{finding.severity}: "
+    about = [] if finding.seq is None else [f"seq {finding.seq}"]
+    if finding.count > 1:
+        about.append(
+            plural(finding.count, "entry", "entries") if finding.kind == "gap" else plural(finding.count, "line")
+        )
+    where = f"{', '.join(about)}: " if about else ""
+    return visible(f"{place}: {severity}{finding.kind}: {where}expected {finding.expected}, got {finding.got}")
+
+
+def as_json(report: VerifyReport, anchors_given: int) -> dict[str, object]:
+    """Return one element of ``logs`` in docs/verify.schema.json."""
+    return {
+        "path": path_text(report.path),
+        "status": _status(report),
+        "intact": report.intact,
+        "anchored": report.anchored,
+        "entries": report.entries,
+        "head": None if report.head is None else {"seq": report.head.seq, "hash": report.head.hash or None},
+        "integrity": report.integrity,
+        "stream_id": report.stream_id,
+        "key_id": report.key_id,
+        "macs_checked": report.macs_checked,
+        "anchors_given": anchors_given,
+        "anchors_matched": report.anchors_matched,
+        "open_intents": report.open_intents,
+        "unknown_lifecycle_events": report.unknown_lifecycle_events,
+        "chain_only": report.chain_only,
+        "segments": [
+            {"path": path_text(one.path), "size_bytes": one.size_bytes, "entries": one.entries}
+            for one in report.segments
+        ],
+        "findings": [
+            {
+                "kind": finding.kind,
+                "severity": finding.severity,
+                "path": path_text(finding.path),
+                "line": finding.line,
+                "offset": finding.offset,
+                "seq": finding.seq,
+                "count": finding.count,
+                "expected": finding.expected,
+                "got": finding.got,
+                "remedy": finding.remedy,
+            }
+            for finding in report.findings
+        ],
+    }
+
+
+def _status(report: VerifyReport) -> str:
+    if not report.supported:
+        return "unsupported"
+    if report.errors:
+        return "not_intact"
+    return "intact" if report.intact else "no_errors"
+
+
+def _verdict(report: VerifyReport, anchors: list[str]) -> str:
+    if not report.supported:
+        return "not judged: this program does not know the version of its format"
+    if report.errors:
+        return f"not intact: {_counted(report.errors)}{_extent(report)}"
+    if not report.intact:
+        return (
+            f"no errors, but integrity mode {report.integrity or 'unknown'} cannot prove a log intact{_extent(report)}"
+        )
+    if not report.anchored:
+        return f"intact, unanchored{_extent(report)}\n  {UNANCHORED}"
+    proved = max((int(anchor.partition(":")[0]) for anchor in anchors), default=0)
+    if report.head is not None and proved < report.head.seq:
+        return (
+            f"intact, anchored up to seq {proved}{_extent(report)}\n"
+            f"  nothing outside the file proves it complete behind seq {proved}"
+        )
+    return f"intact, anchored{_extent(report)}"
+
+
+def _counted(findings: tuple[Finding, ...]) -> str:
+    kinds = Counter(finding.kind for finding in findings)
+    return f"{plural(len(findings), 'error')} ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())})"
+
+
+def _extent(report: VerifyReport) -> str:
+    parts = [plural(report.entries, "entry", "entries")]
+    if len(report.segments) > 1:
+        parts.append(plural(len(report.segments), "segment"))
+    if report.warnings:
+        parts.append(plural(len(report.warnings), "warning"))
+    if report.head is not None:
+        parts.append(f"head {report.head}" if report.head.hash else f"head seq {report.head.seq}")
+    return f"; {', '.join(parts)}"
+
+
+def _notes(report: VerifyReport) -> Iterator[str]:
+    if not report.supported:
+        return
+    if report.macs_checked is False:
+        yield "MACs not checked: the log has a key; give it with --hmac-key-file"
+    elif report.macs_checked:
+        yield f"MACs checked with key {report.key_id}"
+    if report.open_intents:
+        yield f"{plural(report.open_intents, 'intent')} still open: younger than this check"
+    if report.unknown_lifecycle_events:
+        yield f"{plural(report.unknown_lifecycle_events, 'lifecycle event')} that this version does not know"
+    if report.chain_only:
+        yield "only seq, hashes and links were checked (--chain-only)"

@@ -1,0 +1,194 @@
+"""`audited`: a function, each call of which is an audited action."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar, overload
+
+from otel_audit.errors import AuditConfigError
+from otel_audit.instrument.call import Binder, Call
+from otel_audit.instrument.capture import names_to_capture
+from otel_audit.instrument.kinds import wrapper_for
+from otel_audit.instrument.plan import ActorOf, AttributesOf, OnFailure, Phases, Plan, TargetOf
+from otel_audit.pipeline.wrapper import BoundWrapper, Wrapper
+
+__all__ = ["Call", "audited", "is_audited"]
+
+F = TypeVar("F", bound=Callable[..., Any] | property)
+
+_MAX_WRAPPERS = 100
+
+
+class AuditedMethod(BoundWrapper):
+    """An audited function, bound to its instance or class."""
+
+
+class AuditedFunction(Wrapper):
+    """A function that is audited: what `audited` leaves as it is."""
+
+    __bound_function_wrapper__ = AuditedMethod
+
+
+@overload
+def audited(function: F, /) -> F: ...
+@overload
+def audited(
+    event_name: str | None = None,
+    /,
+    *,
+    action: str = "EXECUTE",
+    target: TargetOf = None,
+    capture: str | Collection[str] = (),
+    capture_result: bool = False,
+    phases: Phases = "both",
+    on_failure: OnFailure | None = None,
+    actor: ActorOf = None,
+    attributes: AttributesOf = None,
+    span: bool = True,
+    required: bool = True,
+) -> Callable[[F], F]: ...
+def audited(
+    function: Any = None,
+    /,
+    *,
+    action: str = "EXECUTE",
+    target: TargetOf = None,
+    capture: str | Collection[str] = (),
+    capture_result: bool = False,
+    phases: Phases = "both",
+    on_failure: OnFailure | None = None,
+    actor: ActorOf = None,
+    attributes: AttributesOf = None,
+    span: bool = True,
+    required: bool = True,
+) -> Any:
+    """Record each call of a function: its intent before it runs, its outcome after.
+
+    ``@audited``, or ``@audited("order.refund", …)`` with an event name and options. On functions,
+    coroutine functions, generators, async generators, methods, class and static methods,
+    properties, partials, callable instances, and on a class: on the public methods that its own
+    body defines. What is audited already stays as it is.
+
+    The result, the exception (the same object), signature, docstring and kind come through
+    unchanged. A generator's action begins with its first step. Coroutines and async generators
+    wait for the intent and a normal outcome without holding up the event loop; the outcome
+    after an exception, a cancellation or an early close is written blocking.
+
+    Args:
+        function: The function; or the event name, by default module and qualified name.
+        action: An upper-case verb.
+        target: What is acted upon, or a callable that tells it from the `Call`.
+        capture: Names of arguments to record; ``"*"`` for all but those that look secret.
+        capture_result: Whether to record what is returned.
+        phases: ``both``, or only the ``outcome`` or the ``intent``.
+        on_failure: ``closed`` keeps the function from running where its intent cannot be
+            recorded, ``open`` lets it run; None leaves it to the provider.
+        actor: Who acts, or a callable; None takes the current actor.
+        attributes: Further attributes, or a callable.
+        span: Whether to open an OpenTelemetry span around the call, where tracing is set up.
+        required: Whether a call with no auditing configured is an error; libraries say False,
+            and the function is then called straight through.
+
+    Raises:
+        AuditRecordError: The format refuses the event name or another value.
+        AuditConfigError: A setting is wrong, or ``capture`` names an argument that there is not.
+
+    A call raises `AuditWriteError` where its intent could not be recorded, and it did not run,
+    or where it returned and its outcome could not be recorded.
+    """
+    settings = {
+        "action": action,
+        "target": target,
+        "capture": names_to_capture(capture),
+        "capture_result": capture_result,
+        "phases": phases,
+        "on_failure": on_failure,
+        "actor": actor,
+        "attributes": attributes,
+        "span": span,
+        "required": required,
+    }
+    if function is None or isinstance(function, str):
+        return functools.partial(_audit, event_name=function, settings=settings)
+    return _audit(function, event_name=None, settings=settings)
+
+
+def is_audited(function: Any) -> bool:
+    """Return whether calls of this are recorded already, whatever else is wrapped around it."""
+    for _ in range(_MAX_WRAPPERS):
+        if issubclass(type(function), (AuditedFunction, AuditedMethod)):
+            return True
+        function = getattr(function, "__wrapped__", None)
+        if function is None:
+            break
+    return False
+
+
+def _audit(function: Any, *, event_name: str | None, settings: dict[str, Any]) -> Any:
+    """Return what stands in for a function, a class or a property."""
+    if isinstance(function, type):
+        return _audit_class(function, event_name, settings)
+    if isinstance(function, property):
+        return _audit_property(function, event_name, settings)
+    if isinstance(function, functools.cached_property):
+        return functools.cached_property(_audit(function.func, event_name=event_name, settings=settings))
+    if is_audited(function):
+        return function
+    if not callable(function) and not hasattr(type(function), "__get__"):
+        raise TypeError(f"expected a function, a method or a class, got {function!r}")
+    name = _dotted_name(function)
+    plan = Plan(function, name if event_name is None else event_name, name, **settings)
+    again = functools.partial(_audit, event_name=event_name, settings=settings)
+    return AuditedFunction(function, wrapper_for(function, plan), again)
+
+
+def _audit_class(cls: type, event_name: str | None, settings: dict[str, Any]) -> type:
+    """Audit the public methods in a class's own body, and its being called; return the class."""
+    methods = {
+        name: member
+        for name, member in vars(cls).items()
+        if (name == "__call__" or not name.startswith("_"))
+        and (inspect.isroutine(member) or isinstance(member, (classmethod, staticmethod, functools.partialmethod)))
+    }
+    binders = {name: Binder(member) for name, member in methods.items()}
+    for wanted in settings["capture"]:
+        if wanted != "*" and not any(binder.has_parameter(wanted) for binder in binders.values()):
+            raise AuditConfigError(f"capture: expected parameters of methods of {cls.__qualname__}, got {wanted!r}")
+    for name, member in methods.items():
+        capture = tuple(
+            wanted for wanted in settings["capture"] if wanted == "*" or binders[name].has_parameter(wanted)
+        )
+        method_event = None if event_name is None else f"{event_name}.{name}"
+        setattr(cls, name, _audit(member, event_name=method_event, settings={**settings, "capture": capture}))
+    return cls
+
+
+def _audit_property(member: property, event_name: str | None, settings: dict[str, Any]) -> property:
+    def accessor(function: Any, action: str) -> Any:
+        if function is None:
+            return None
+        own = {**settings, "action": action} if settings["action"] == "EXECUTE" else settings
+        return _audit(function, event_name=event_name, settings=own)
+
+    return property(
+        accessor(member.fget, "READ"),
+        accessor(member.fset, "WRITE"),
+        accessor(member.fdel, "DELETE"),
+        member.__doc__,
+    )
+
+
+def _dotted_name(function: Any) -> str:
+    """Return module and qualified name; of a callable instance, those of its class."""
+    while True:
+        if isinstance(function, (functools.partial, functools.partialmethod)):
+            function = function.func
+        elif isinstance(function, (classmethod, staticmethod)):
+            function = function.__func__
+        else:
+            break
+    if not isinstance(getattr(function, "__qualname__", None), str):
+        function = type(function)
+    return f"{function.__module__}.{function.__qualname__}"

@@ -1,0 +1,46 @@
+"""The OpenTelemetry span around an audited call.
+
+Messages of exceptions can hold what must not leave the process, so a span gets the type of
+an error and nothing else of it.
+"""
+
+from __future__ import annotations
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, Status, StatusCode, Tracer
+
+from otel_audit import __version__
+from otel_audit.semconv import CODE_FUNCTION_NAME, ERROR_TYPE
+
+_provider: trace.TracerProvider | None = None
+_tracer: Tracer | None = None
+
+
+def current_tracer() -> Tracer | None:
+    """Return the tracer of the global provider; None where tracing is not set up."""
+    global _provider, _tracer  # noqa: PLW0603
+    provider = trace.get_tracer_provider()
+    if provider is not _provider:
+        # Two threads at most both get a tracer; either is right.
+        unset = isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
+        _tracer = None if unset else provider.get_tracer("otel_audit", __version__)
+        _provider = provider
+    return _tracer
+
+
+def start_span(tracer: Tracer, event_name: str, function_name: str) -> Span:
+    """Start the span of a call, a child of the current one. It is not made current."""
+    return tracer.start_span(
+        event_name,
+        attributes={CODE_FUNCTION_NAME: function_name},
+        record_exception=False,
+        set_status_on_exception=False,
+    )
+
+
+def end_span(span: Span, error_type: str | None = None) -> None:
+    """End the span of a call, as an error where it is given the type of one."""
+    if error_type is not None:
+        span.set_attribute(ERROR_TYPE, error_type)
+        span.set_status(Status(StatusCode.ERROR))
+    span.end()

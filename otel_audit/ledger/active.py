@@ -1,0 +1,249 @@
+"""The active file of a log, open for appending: who may write to it, and from where.
+
+docs/format.md, "Append only, truly" and "Writers and readers". Every method is called under
+the ledger's thread lock; those that say so, under the lock of the file too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from otel_audit.chain import GENESIS, key_id
+from otel_audit.environment import FileSettings
+from otel_audit.errors import AuditConfigError, AuditLogPoisonedError, AuditWriteError
+from otel_audit.line import MAX_LINE_BYTES, Draft
+
+from . import files
+from .lifecycle import Lifecycle
+from .tail import (
+    Identity,
+    Tail,
+    follow,
+    follow_linked,
+    identity_of,
+    next_entry,
+    measure_fragment,
+    read_identity,
+    read_tail,
+)
+
+_FOLLOW_BYTES: Final = 8 * 1024 * 1024
+_OPEN_ATTEMPTS: Final = 100
+WITNESS_BYTES: Final = 160
+
+
+class Witness(NamedTuple):
+    """What a writer remembers of the log it wrote: bytes that must still stand there."""
+
+    identity: tuple[int, int]
+    stream_id: str
+    end: int
+    last_bytes: bytes
+
+
+class Written(NamedTuple):
+    """An entry of this process that no sync has covered yet."""
+
+    seq: int
+    end: int
+    last_bytes: bytes
+
+
+class ActiveFile:
+    """One open file: descriptor, identity, and the end and head that this writer last saw.
+
+    Attributes:
+        due: Drafts to be written before the next entry, in the same write.
+        prefix: The LF that the file's last bytes lack; comes before all else.
+        mark: The end and the last bytes before it, in one tuple: read without the write lock.
+        witness: The mark that is known to be on the device.
+        unsynced: What was written since: per entry ``(seq, end, last bytes)``.
+        retired: Why this file must be closed and opened anew before the next write.
+    """
+
+    __slots__ = ("checked_ns", "due", "fd", "identity", "mark", "path", "prefix", "retired", "stream_id", "tail", "unsynced", "witness")
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.fd = fd
+        self.path = path
+        self.identity = files.identity(fd)
+        self.stream_id = ""
+        self.tail = Tail(0, GENESIS, 0)
+        self.due: list[Draft] = []
+        self.prefix = b""
+        self.mark = (0, b"")
+        self.witness: Witness | None = None
+        self.unsynced: deque[Written] = deque()
+        self.checked_ns = 0
+        self.retired: BaseException | None = None
+
+    def check_path(self) -> None:
+        """Check that the path still names this file.
+
+        Raises:
+            AuditLogPoisonedError: It names nothing, or another file.
+        """
+        identity = files.path_identity(self.path)
+        if identity != self.identity:
+            became = "is gone" if identity is None else "was replaced"
+            raise AuditLogPoisonedError(
+                f"{self.path}: the log {became} while this process had it open; nothing was written. "
+                "find out who did it; a new process begins a new log"
+            )
+
+    def catch_up(self, size: int, settings: FileSettings) -> None:
+        """Follow what others appended since this writer's last entry. Under the file's lock.
+
+        Raises:
+            AuditLogPoisonedError: The file is shorter, or what it holds does not follow on.
+            TailIsTornError: Bytes that are no entry stand at the end: the file must be opened anew.
+        """
+        if size < self.tail.end:
+            raise AuditLogPoisonedError(
+                f"{self.path}: expected at least {self.tail.end} bytes, got {size}: the log was cut while this process "
+                "had it open; nothing was written. keep the file as evidence; a new process goes on after verification"
+            )
+        if settings.integrity == "chain" and size - self.tail.end <= _FOLLOW_BYTES:
+            data = files.read(self.fd, self.tail.end, size)
+            linked = follow_linked(data, self.tail, keyed=settings.hmac_key_file is not None)
+            if linked is not None:
+                self.tail = linked
+                self.mark = (size, data[-WITNESS_BYTES:])
+                return
+        self.tail = follow(self.fd, self.path, self.tail, size, settings.integrity)
+        if self.tail.end != size:
+            raise TailIsTornError
+        self.mark = (size, files.read(self.fd, max(0, size - WITNESS_BYTES), size))
+
+    def remember(self) -> Witness:
+        """Return what must still stand in the file when it is opened again."""
+        return Witness(self.identity, self.stream_id, *self.mark)
+
+
+class TailIsTornError(Exception):
+    """Another writer left a fragment: open the file anew, which ends and declares it."""
+
+
+def open_active(
+    settings: FileSettings,
+    key: bytes | None,
+    lifecycle: Lifecycle,
+    witness: Witness | None,
+    now_ns: Callable[[], int],
+    new_id: Callable[[], str],
+) -> ActiveFile:
+    """Open the log and return it locked, with what is due before the next entry.
+
+    Raises:
+        AuditConfigError: The log that exists does not fit the settings, or is none.
+        AuditLogPoisonedError: It does not hold what this writer wrote before (``witness``).
+        AuditWriteError: Another process holds the lock.
+        OSError: The system refuses.
+    """
+    for _ in range(_OPEN_ATTEMPTS):
+        if witness is not None and files.path_identity(settings.path) != witness.identity:
+            raise AuditLogPoisonedError(
+                f"{settings.path}: the log is gone or was replaced since this process wrote to it; nothing was written"
+            )
+        fd = files.open_append(settings.path, settings.file_mode)
+        try:
+            files.lock(fd, settings.path, settings.lock_timeout_millis)
+            file = ActiveFile(fd, settings.path)
+            if files.path_identity(settings.path) == file.identity:
+                _examine(file, settings, key, lifecycle, witness, now_ns, new_id)
+                return file
+        except BaseException:
+            files.close(fd)
+            raise
+        files.close(fd)  # replaced between open and lock: the path names another file now
+    raise AuditWriteError(f"{settings.path}: replaced again and again while it was opened")
+
+
+def _examine(
+    file: ActiveFile,
+    settings: FileSettings,
+    key: bytes | None,
+    lifecycle: Lifecycle,
+    witness: Witness | None,
+    now_ns: Callable[[], int],
+    new_id: Callable[[], str],
+) -> None:
+    """Find the head, and what has to be written before anything else. Under the file's lock."""
+    fd, path = file.fd, settings.path
+    files.sync(fd)  # an error that nobody has seen yet is seen here
+    files.evict(fd)
+    files.sync_folder(path)
+    size = files.size(fd)
+    public_key_id = None if key is None else key_id(key)
+    identity = read_identity(fd, path, size)
+    if witness is not None:
+        _check_witness(fd, path, identity, witness)
+    tail = (None if identity is None else read_tail(fd, 0, size)) or file.tail
+    fragment = None
+    if tail.end < size:
+        rest = files.read(fd, tail.end, size) if size - tail.end < MAX_LINE_BYTES else b""
+        whole = next_entry(rest, tail, settings.integrity, key)
+        if whole is None:
+            fragment = measure_fragment(fd, tail.end, size)
+        else:
+            tail = whole
+            identity = identity or identity_of(rest)
+        if files.read(fd, size - 1, size) != b"\n":
+            file.prefix = b"\n"
+    file.tail = tail._replace(end=size)
+    if identity is not None:
+        _check_identity(path, identity, settings, public_key_id)
+    file.stream_id = new_id() if identity is None else identity.stream_id
+    file.mark = (size, files.read(fd, max(0, size - WITNESS_BYTES), size))
+    now = now_ns()
+    if fragment is not None and tail.seq:
+        file.due.append(lifecycle.recovered(new_id(), now, fragment))
+        fragment = None
+    file.due.append(
+        lifecycle.opened(
+            new_id(),
+            now,
+            stream_id=file.stream_id,
+            integrity=settings.integrity,
+            key_id=public_key_id,
+            fragment=fragment,
+        )
+    )
+    file.checked_ns = now
+    file.witness = file.remember()
+
+
+def _check_identity(path: str, identity: Identity, settings: FileSettings, public_key_id: str | None) -> None:
+    if identity.integrity != settings.integrity:
+        raise AuditConfigError(
+            f"{path}: expected integrity {settings.integrity!r}, got a log of integrity {identity.integrity!r}; "
+            "nothing was written"
+        )
+    if identity.key_id != public_key_id:
+        raise AuditConfigError(
+            f"{path}: expected a log with {_key_text(public_key_id)}, got one with {_key_text(identity.key_id)}; "
+            "nothing was written"
+        )
+
+
+def _key_text(public_key_id: str | None) -> str:
+    return "no HMAC key" if public_key_id is None else f"HMAC key {public_key_id}"
+
+
+def _check_witness(fd: int, path: str, identity: Identity | None, witness: Witness) -> None:
+    if (
+        not stands(fd, witness.end, witness.last_bytes)
+        or identity is None
+        or identity.stream_id != witness.stream_id
+    ):
+        raise AuditLogPoisonedError(
+            f"{path}: the entry that this process wrote last, up to byte {witness.end}, is not there any more; "
+            "nothing was written"
+        )
+
+
+def stands(fd: int, end: int, last_bytes: bytes) -> bool:
+    """Whether the file still holds these bytes up to that offset."""
+    return files.read(fd, end - len(last_bytes), end) == last_bytes

@@ -1,0 +1,209 @@
+"""The system calls on the log's files: open, lock, look, write, sync.
+
+Every call that creates, locks, writes or syncs a file of the log is made here. Errors of the
+system come out as `OSError`; the callers turn them into this package's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import sys
+import time
+from typing import Final
+
+from otel_audit.errors import AuditConfigError, AuditWriteError
+
+_OPEN_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+_SPINS: Final = 20
+_FIRST_PAUSE_SECONDS: Final = 50e-6
+_LONGEST_PAUSE_SECONDS: Final = 2e-3
+
+# macOS: fsync leaves the data in the drive's cache, F_FULLFSYNC does not
+_FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
+
+
+def open_append(path: str, mode: int) -> int:
+    """Open the log for reading and appending, make it where it is absent.
+
+    Raises:
+        AuditConfigError: The path is no regular file (a folder, a FIFO, a device), or its folder
+            does not exist: making it could put the log on the wrong disk.
+        OSError: Anything else that the system refuses.
+    """
+    try:
+        try:
+            fd = os.open(path, _OPEN_FLAGS)
+        except FileNotFoundError:
+            fd = os.open(path, _OPEN_FLAGS | os.O_CREAT, mode)
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise AuditConfigError(f"{path}: expected a file, got a folder, or a folder in its path is a file") from error
+    except FileNotFoundError as error:
+        folder = os.path.dirname(path)
+        raise AuditConfigError(f"{path}: the folder {folder} does not exist; make it first, mode 0700") from error
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise AuditConfigError(f"{path}: expected a regular file, got a socket or a device") from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise AuditConfigError(f"{path}: expected a regular file, got a FIFO, a device or the like")
+    return fd
+
+
+def lock(fd: int, path: str, timeout_millis: int) -> None:
+    """Take the exclusive `flock`, waiting for other processes at most so long.
+
+    Raises:
+        AuditWriteError: Another process held it all the time; its pid is named where known.
+    """
+    for _ in range(_SPINS):
+        if try_lock(fd):
+            return
+    deadline = time.monotonic() + timeout_millis / 1000
+    pause = _FIRST_PAUSE_SECONDS
+    while not try_lock(fd):
+        if time.monotonic() >= deadline:
+            holder = lock_holder(fd)
+            by = "another process" if holder is None else f"process {holder}"
+            raise AuditWriteError(f"{path}: locked by {by} for more than {timeout_millis} ms; nothing was written")
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def try_lock(fd: int) -> bool:
+    """Take the exclusive `flock` if nobody holds it; return whether it was taken."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(fd: int) -> None:
+    """Release the `flock`."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def lock_holder(fd: int) -> int | None:
+    """Return the pid of the process that holds the lock, from ``/proc/locks``, where there is one."""
+    status = os.fstat(fd)
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii", errors="replace") as table:
+        for row in table:
+            cells = row.split()
+            if len(cells) > 5 and cells[1] == "FLOCK" and cells[5] == place:
+                return int(cells[4])
+    return None
+
+
+def size(fd: int) -> int:
+    """Return the length of the file in bytes."""
+    return os.lseek(fd, 0, os.SEEK_END)
+
+
+def identity(fd: int) -> tuple[int, int]:
+    """Return device and inode of the open file."""
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def path_identity(path: str) -> tuple[int, int] | None:
+    """Return device and inode of what the path names now, None where it names nothing."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def read(fd: int, start: int, end: int) -> bytes:
+    """Return the bytes from ``start`` up to ``end``, fewer only where the file ends before."""
+    pieces = []
+    while start < end:
+        piece = os.pread(fd, min(end - start, 8 * 1024 * 1024), start)
+        if not piece:
+            break
+        pieces.append(piece)
+        start += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def write(fd: int, data: bytes) -> None:
+    """Append all of ``data``; a short write is continued, under the same lock.
+
+    Raises:
+        OSError: Not all could be written; what was written stands as a fragment.
+    """
+    written = os.write(fd, data)
+    while written < len(data):
+        more = os.write(fd, memoryview(data)[written:])
+        if more == 0:
+            raise OSError(errno.EIO, "write accepted no bytes")
+        written += more
+
+
+def sync(fd: int) -> None:
+    """Return once the file's bytes, and the length to find them by, are on the device."""
+    if _FULL_SYNC is not None:
+        fcntl.fcntl(fd, _FULL_SYNC)
+    elif sys.platform == "linux":
+        os.fdatasync(fd)
+    else:
+        os.fsync(fd)
+
+
+def evict(fd: int) -> None:
+    """Drop the file's cached pages: from now on reads show what the device holds."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def sync_folder(path: str) -> None:
+    """Make the file's name durable: sync the folder it stands in."""
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def abandon(fd: int) -> None:
+    """Point an inherited descriptor at nothing, in a forked child.
+
+    A lock taken or released through it would be the parent's; a frame of the parent that the
+    fork copied may still write to its number.
+    """
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.dup2(null, fd, inheritable=False)
+    finally:
+        os.close(null)
+
+
+def close(fd: int) -> None:
+    """Close the descriptor, and with it release its lock; an error changes nothing any more."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+def read_key(path: str) -> bytes:
+    """Return the HMAC key in a key file (docs/format.md, "Lifecycle entries").
+
+    Raises:
+        AuditConfigError: It cannot be read, is shorter than 16 bytes, or ends in two LFs.
+    """
+    try:
+        with open(path, "rb") as file:
+            key = file.read(64 * 1024 + 1)
+    except OSError as error:
+        raise AuditConfigError(f"{path}: the key file cannot be read: {error.strerror}") from error
+    key = key.removesuffix(b"\n")
+    if not 16 <= len(key) <= 64 * 1024:
+        raise AuditConfigError(f"{path}: expected a key of at least 16 bytes (and at most 64 KiB), got {len(key)}")
+    if key.endswith(b"\n"):
+        raise AuditConfigError(f"{path}: a key does not end in a line feed; one final line feed is not part of it")
+    return key

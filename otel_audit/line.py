@@ -1,0 +1,219 @@
+"""A record to its line: bytes out.
+
+docs/format.md, "The line". A `Draft` is the line but for what is known only under the lock of
+the log: ``seq``, ``observed_time``, ``prev_hash`` and the seal. Pure and total: whatever the
+record holds, its line is well formed and at most 1 MiB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple
+
+import orjson
+
+from . import semconv
+from .attributes import with_altered
+from .chain import entry_hmac
+from .errors import AuditRecordError
+from .value import pointer_to
+
+IntegrityMode = Literal["chain", "hash", "none"]
+
+MAX_LINE_BYTES: Final = 1024 * 1024
+"""A line with its LF."""
+
+MAX_SEQ: Final = 2**53 - 1
+
+_RESERVED_BYTES: Final = 512
+"""For what the ledger adds: seq, observed_time, prev_hash, hash, hmac and their names."""
+
+_MAX_CONTEXT_BYTES: Final = 64 * 1024
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Draft(NamedTuple):
+    """An entry that awaits its place in the chain.
+
+    Attributes:
+        record_id: ``audit.record.id``.
+        time_ns: ``time``, nanoseconds since 1970.
+        before: The line's bytes from behind ``seq`` up to ``observed_time``.
+        after: The line's bytes from behind ``observed_time`` up to ``prev_hash``.
+    """
+
+    record_id: str
+    time_ns: int
+    before: bytes
+    after: bytes
+
+
+_seconds: dict[int, bytes] = {}
+
+
+def format_time(time_ns: int) -> bytes:
+    """Return a time as the line spells it: RFC 3339, UTC, nine fractional digits, ``Z``.
+
+    Raises:
+        AuditRecordError: It lies outside the years 1 to 9999.
+    """
+    second, fraction = divmod(time_ns, 1_000_000_000)
+    text = _seconds.get(second)
+    if text is None:
+        try:
+            text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0").encode()
+        except (OverflowError, ValueError):
+            raise AuditRecordError(f"timestamp_ns: expected a time in the years 1 to 9999, got {time_ns}") from None
+        if len(_seconds) > 8:
+            _seconds.clear()  # only the current second is asked for often
+        _seconds[second] = text
+    return b"%b.%09dZ" % (text, fraction)
+
+
+def encode_context(resource: Mapping[str, object], scope: tuple[str, str | None] | None) -> bytes:
+    """Return the ``resource`` and ``scope`` members, each with its leading comma.
+
+    Args:
+        resource: JSON values; left out where empty, by digest where over 64 KiB.
+        scope: Name and version of the instrumentation scope; None for this package's own.
+    """
+    encoded = b""
+    if resource:
+        members = orjson.dumps(resource)
+        if len(members) > _MAX_CONTEXT_BYTES:
+            members = orjson.dumps({name: _digest_large(value) for name, value in resource.items()})
+        if len(members) > _MAX_CONTEXT_BYTES:
+            members = orjson.dumps({"$rest": _digest(members)})
+        encoded += b',"resource":%b' % members
+    if scope is not None:
+        name, version = scope
+        encoded += b',"scope":%b' % orjson.dumps({"name": name} if version is None else {"name": name, "version": version})
+    return encoded
+
+
+def encode(
+    event_name: bytes,
+    time_ns: int,
+    attributes: dict[str, object],
+    after: bytes,
+    *,
+    severity_text: str | None = None,
+    severity_number: int | None = None,
+    body: object = None,
+    trace_id: int = 0,
+    span_id: int = 0,
+    trace_flags: int = 0,
+) -> Draft:
+    """Return the draft of an entry.
+
+    Args:
+        event_name: As JSON, with its quotes: ``orjson.dumps(name)``.
+        time_ns: When it happened, nanoseconds since 1970.
+        attributes: From `otel_audit.attributes`: JSON values only, ``audit.*`` first.
+        after: From `encode_context`.
+        body: A JSON value.
+        trace_id: The ids are left out unless both are set; likewise ``span_id``.
+
+    Raises:
+        AuditRecordError: The time lies outside the years 1 to 9999.
+    """
+    members = b""
+    if severity_text is not None:
+        members = b',"severity_text":%b' % orjson.dumps(severity_text)
+    if severity_number is not None:
+        members += b',"severity_number":%d' % severity_number
+    trace = b',"trace_id":"%032x","span_id":"%016x","trace_flags":"%02x"' % (trace_id, span_id, trace_flags) if trace_id and span_id else b""
+    head = b',"time":"%b","event_name":%b%b' % (format_time(time_ns), event_name, members)
+    if body is not None:
+        encoded = b'%b,"body":%b,"attributes":%b%b' % (head, orjson.dumps(body), orjson.dumps(attributes), trace)
+    else:
+        encoded = b'%b,"attributes":%b%b' % (head, orjson.dumps(attributes), trace)
+    room = MAX_LINE_BYTES - _RESERVED_BYTES - len(after)
+    if len(encoded) > room:
+        encoded = head + _fit(body, attributes, room - len(head) - len(trace)) + trace
+    return Draft(attributes[semconv.AUDIT_RECORD_ID], time_ns, encoded, after)  # type: ignore[arg-type]
+
+
+def seal(
+    draft: Draft, seq: int, observed_ns: int, prev_hash: str, mode: IntegrityMode = "chain", key: bytes | None = None
+) -> tuple[bytes, str]:
+    """Return the finished line with its LF, and its ``hash`` (empty in mode ``none``).
+
+    Args:
+        observed_ns: Taken under the lock, nanoseconds since 1970.
+        prev_hash: ``hash`` of the entry before; `otel_audit.chain.GENESIS` for the first.
+        key: The HMAC key's raw bytes, in mode ``chain`` only.
+    """
+    prefix = b'{"seq":%d%b,"observed_time":"%b"%b' % (seq, draft.before, format_time(observed_ns), draft.after)
+    if mode == "none":
+        return prefix + b"}\n", ""
+    if mode == "chain":
+        prefix = b'%b,"prev_hash":"%b"' % (prefix, prev_hash.encode())
+    digest = hashlib.sha256(prefix).hexdigest()
+    if key is not None:
+        return b'%b,"hash":"%b","hmac":"%b"}\n' % (prefix, digest.encode(), entry_hmac(key, digest).encode()), digest
+    return b'%b,"hash":"%b"}\n' % (prefix, digest.encode()), digest
+
+
+def _fit(body: object, attributes: dict[str, object], room: int) -> bytes:
+    """Return ``body`` and ``attributes`` in at most ``room`` bytes.
+
+    The largest values become their digest first; where the names alone are too long,
+    everything outside ``audit.*`` becomes one value.
+    """
+    whole = dict(attributes)
+    altered = [str(pointer) for pointer in whole.pop(semconv.AUDIT_ALTERED, ())]  # type: ignore[attr-defined]
+    sizes = [(len(orjson.dumps(value)), name) for name, value in whole.items()]
+    if body is not None:
+        sizes.append((len(orjson.dumps(body)), None))  # type: ignore[arg-type]
+    sizes.sort(key=lambda size: -size[0])
+    encoded = _members(body, whole, altered)
+    excess = len(encoded) - room
+    for size, name in sizes:
+        if excess <= 0 or size <= _DIGEST_BYTES:
+            break
+        pointer = "/body" if name is None else pointer_to("/attributes", name)
+        if name is None:
+            body = _digest(orjson.dumps(body))
+        else:
+            whole[name] = _digest(orjson.dumps(whole[name]))
+        # what was altered inside of it is no longer there to point at
+        altered = [inner for inner in altered if inner != pointer and not inner.startswith(pointer + "/")]
+        altered.append(pointer)
+        excess -= size - _DIGEST_BYTES - 16 - len(orjson.dumps(pointer))
+        if excess <= 0:
+            encoded = _members(body, whole, altered)
+            excess = len(encoded) - room
+    encoded = _members(body, whole, altered)
+    if len(encoded) <= room:
+        return encoded
+    own = {name: value for name, value in whole.items() if name.startswith("audit.") or name == semconv.ERROR_TYPE}
+    rest = {name: value for name, value in attributes.items() if name not in own}
+    own[semconv.AUDIT_REST] = _digest(orjson.dumps(rest))
+    kept = [pointer for pointer in altered if pointer == "/body" or pointer.startswith("/attributes/audit.")]
+    kept.append(pointer_to("/attributes", semconv.AUDIT_REST))
+    encoded = _members(body, own, kept)
+    if len(encoded) <= room:
+        return encoded
+    # so many pointers into the body or the arguments that they fill the line: name their tops
+    tops = list(dict.fromkeys("/".join(pointer.split("/")[: 2 if pointer.startswith("/body") else 3]) for pointer in kept))
+    return _members(body, own, tops)
+
+
+_DIGEST_BYTES: Final = len(b'{"$sha256":"","$size":}') + 64 + 10
+
+
+def _members(body: object, attributes: dict[str, object], altered: list[str]) -> bytes:
+    encoded = b'"attributes":%b' % orjson.dumps(with_altered(attributes, altered) if altered else attributes)
+    return b",%b" % encoded if body is None else b',"body":%b,%b' % (orjson.dumps(body), encoded)
+
+
+def _digest(encoded: bytes) -> dict[str, object]:
+    return {"$sha256": hashlib.sha256(encoded).hexdigest(), "$size": len(encoded)}
+
+
+def _digest_large(value: object) -> object:
+    encoded = orjson.dumps(value)
+    return _digest(encoded) if len(encoded) > 4096 else value

@@ -1,0 +1,1 @@
+"""From an act to its receipt: provider, logger, action, processor, exporter, context."""

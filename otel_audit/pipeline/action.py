@@ -1,0 +1,273 @@
+"""An action: its intent before, its outcome after."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from opentelemetry.context import Context
+
+from otel_audit import semconv
+from otel_audit.attributes import check_word
+from otel_audit.errors import AuditConfigError, AuditError, AuditWriteError
+from otel_audit.record import AuditReceipt, Outcome
+
+from .assemble import assemble
+
+if TYPE_CHECKING:
+    from otel_audit.environment import OnFailure
+
+    from .log_record import AuditLogRecord
+    from .logger import AuditLogger
+    from .provider import Channel
+
+Phases = Literal["both", "intent", "outcome"]
+
+_logger = logging.getLogger(__name__)
+
+
+class AuditAction:
+    """An action under way: begun by `AuditLogger.start_action`, ended once.
+
+    A context manager, sync and async: it ends as ``success``, or as ``failure`` with
+    ``error.type`` when the body raises; the body's exception goes on unchanged. Not for use by
+    several threads at once.
+
+    Attributes:
+        intent: Receipt of the intent; None where the action records none, or auditing is off.
+    """
+
+    __slots__ = (
+        "_altered",
+        "_arguments",
+        "_attributes",
+        "_channel",
+        "_context",
+        "_error_type",
+        "_event_name",
+        "_logger",
+        "_members",
+        "_on_failure",
+        "_outcome",
+        "_phases",
+        "_reason",
+        "_receipt",
+        "_result",
+        "_started",
+        "intent",
+    )
+
+    def __init__(
+        self,
+        logger: AuditLogger,
+        event_name: str,
+        members: dict[str, Any],
+        attributes: Mapping[str, object] | None,
+        arguments: object,
+        altered: Sequence[str],
+        phases: Phases,
+        on_failure: OnFailure | None,
+        context: Context,
+    ) -> None:
+        if phases not in ("both", "intent", "outcome"):
+            raise AuditConfigError(f"phases: expected one of both, intent, outcome, got {phases!r}")
+        self._logger = logger
+        self._channel: Channel | None = logger.channel()
+        self._event_name = event_name
+        self._members = members
+        self._attributes = attributes
+        self._arguments = arguments
+        self._altered = altered
+        self._phases = phases
+        self._on_failure = on_failure
+        self._context = context
+        self._outcome: Outcome | None = None
+        self._error_type: str | None = None
+        self._reason: str | None = None
+        self._result: object = None
+        self._receipt: AuditReceipt | None = None
+        self._started = time.perf_counter()
+        self.intent: AuditReceipt | None = None
+
+    def begin(self) -> None:
+        """Record the intent. Called by `AuditLogger.start_action`."""
+        record = self._intent()
+        if record is not None and self._channel is not None:
+            self.intent = self._logger.send(self._channel, record, self._on_failure)
+        self._started = time.perf_counter()
+
+    async def abegin(self) -> None:
+        """Record the intent without holding the event loop. Called by `AuditLogger.astart_action`."""
+        from .logger import in_event_loop
+
+        record = self._intent(deferred=in_event_loop())
+        if record is not None and self._channel is not None:
+            try:
+                self.intent = await self._logger.asend(self._channel, record, self._on_failure)
+            except AuditError:
+                raise
+            except BaseException:  # cancelled: the intent may stand, and the action does not run
+                self._end_unstarted(record)
+                raise
+        self._started = time.perf_counter()
+
+    def set_attribute(self, key: str, value: object) -> None:
+        """Add an attribute to the outcome; ``audit.*`` names are stored as ``given.audit.*``."""
+        attributes = self._attributes
+        if not isinstance(attributes, _Attributes):
+            attributes = self._attributes = _Attributes(attributes or {})
+        attributes[key] = value
+
+    def set_outcome(self, outcome: Outcome, *, error_type: str | None = None, reason: str | None = None) -> None:
+        """Say how the action ended, in place of what its body tells.
+
+        Raises:
+            AuditRecordError: No such outcome.
+        """
+        check_word("outcome", outcome, semconv.OUTCOMES)
+        self._outcome, self._error_type, self._reason = outcome, error_type, reason
+
+    def set_result(self, value: object) -> None:
+        """Record ``audit.result`` in the outcome; redacted already."""
+        self._result = value
+
+    def end(self) -> AuditReceipt:
+        """Record the outcome, once; a second call returns the first one's receipt.
+
+        Returns:
+            Receipt of the outcome; of the intent where the action records no outcome.
+
+        Raises:
+            AuditWriteError: The outcome is not in the log, with ``on_failure="closed"``.
+        """
+        if self._receipt is None:
+            record = self._outcome_record()
+            if record is None or self._channel is None:
+                return self._without_outcome()
+            self._receipt = _UNWRITTEN  # ended, whatever comes of it
+            self._receipt = self._logger.send(self._channel, record, self._on_failure)
+        return self._receipt
+
+    async def aend(self) -> AuditReceipt:
+        """Record the outcome without holding the event loop; otherwise as `end`."""
+        from .logger import in_event_loop
+
+        if self._receipt is None:
+            record = self._outcome_record(deferred=in_event_loop())
+            if record is None or self._channel is None:
+                return self._without_outcome()
+            self._receipt = _UNWRITTEN
+            self._receipt = await self._logger.asend(self._channel, record, self._on_failure)
+        return self._receipt
+
+    def fail(self, error: BaseException) -> None:
+        """End as ``failure`` by this exception, unless an outcome was set. Never raises.
+
+        By a blocking append also in a coroutine: in a cancelled scope every await raises.
+        """
+        if self._outcome is None:
+            self.set_outcome("failure", error_type=error_type_of(error))
+        self.end_quietly()
+
+    def end_quietly(self) -> None:
+        """Record the outcome; where that fails, log it: the action's own result must go on."""
+        try:
+            self.end()
+        except AuditError as error:
+            self._lost(error)
+
+    async def aend_quietly(self) -> None:
+        """As `end_quietly`, without holding the event loop."""
+        try:
+            await self.aend()
+        except AuditError as error:
+            self._lost(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.end()
+        else:
+            self.fail(error)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.aend()
+        else:
+            self.fail(error)
+
+    def _intent(self, *, deferred: bool = False) -> AuditLogRecord | None:
+        if self._phases == "outcome" or self._channel is None:
+            return None
+        return assemble(
+            self._channel,
+            self._event_name,
+            self._context,
+            phase="intent",
+            attributes=self._attributes,
+            arguments=self._arguments,
+            altered=self._altered,
+            deferred=deferred,
+            **self._members,
+        )
+
+    def _outcome_record(self, *, deferred: bool = False) -> AuditLogRecord | None:
+        if self._phases == "intent" or self._channel is None:
+            return None
+        return assemble(
+            self._channel,
+            self._event_name,
+            self._context,
+            phase="outcome",
+            outcome=self._outcome or "success",
+            intent_id=None if self.intent is None else self.intent.record_id,
+            duration=time.perf_counter() - self._started,
+            error_type=self._error_type,
+            reason=self._reason,
+            result=self._result,
+            attributes=self._attributes,
+            arguments=self._arguments if self._phases == "outcome" else None,
+            altered=self._altered,
+            deferred=deferred,
+            **self._members,
+        )
+
+    def _end_unstarted(self, record: AuditLogRecord) -> None:
+        self.intent = AuditReceipt(record.record_id, 0, "", record.log_record.timestamp or 0, "")
+        self.set_outcome("unknown", reason="cancelled before it began")
+        self.end_quietly()
+
+    def _without_outcome(self) -> AuditReceipt:
+        self._receipt = self.intent or _UNWRITTEN
+        return self._receipt
+
+    def _lost(self, error: AuditError) -> None:
+        _logger.error("the outcome of %s is not in the audit log: %s", self._event_name, error)
+        if self._channel is not None and isinstance(error, AuditWriteError):
+            self._channel.provider.exporter.ledger.drops.add(time.time_ns(), error)
+
+
+class _Attributes(dict[str, object]):
+    """Attributes that belong to the action: the caller's own map is never changed."""
+
+
+_UNWRITTEN = AuditReceipt("", 0, "", 0, "")
+
+
+def error_type_of(error: BaseException) -> str:
+    """Return ``error.type`` of an exception: its class, with its module unless built in."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+

@@ -1,0 +1,131 @@
+"""One act to its log record: who acts, which trace, the attributes checked and cleaned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context, get_current
+from opentelemetry.util.types import AnyValue
+
+from otel_audit.attributes import audit_attributes, check_event_name
+from otel_audit.errors import AuditRecordError
+from otel_audit.line import format_time
+from otel_audit.record import Actor, Decision, Outcome, Phase
+from otel_audit.value import clean, clean_text, describe
+
+from .context import current_actors
+from .log_record import AuditLogRecord
+from .record_ids import new_record_id
+
+if TYPE_CHECKING:
+    from .provider import Channel
+
+_checked_names: set[str] = set()
+
+
+def assemble(
+    channel: Channel,
+    event_name: str,
+    context: Context | None,
+    *,
+    actor: Actor | str | None = None,
+    outcome: Outcome = "success",
+    decision: Decision | None = None,
+    phase: Phase | None = None,
+    severity_number: int | None = None,
+    severity_text: str | None = None,
+    body: object = None,
+    attributes: Mapping[str, object] | None = None,
+    record_id: str | None = None,
+    timestamp_ns: int | None = None,
+    delegation: Sequence[str] | None = None,
+    altered: Sequence[str] = (),
+    deferred: bool = False,
+    **members: Any,
+) -> AuditLogRecord:
+    """Return the log record of an act, checked and cleaned.
+
+    Raises:
+        AuditRecordError: It breaks the schema.
+    """
+    if context is None:
+        context = get_current()
+    if event_name not in _checked_names:
+        event_name = check_event_name(event_name)
+        if len(_checked_names) < 4096:
+            _checked_names.add(event_name)
+    actors = current_actors(context)
+    if actor is None:
+        actor = actors[-1] if actors else channel.provider.service_actor()
+    elif isinstance(actor, str):
+        actor = Actor(actor)
+    if delegation is None and len(actors) > 1:
+        delegation = [member.id for member in actors]
+    if decision is not None and phase is None:
+        outcome = _outcome_of_decision(outcome, decision)
+    elif phase == "intent":
+        outcome = "unknown"
+    changed = list(altered)
+    if body is not None:
+        body = clean(body, "/body", changed, 2)
+    time_ns = time.time_ns() if timestamp_ns is None else _check_time(timestamp_ns)
+    whole = audit_attributes(
+        new_record_id() if record_id is None else record_id,
+        actor,
+        outcome=outcome,
+        phase=phase,
+        decision=decision,
+        delegation=delegation,
+        attributes=attributes,
+        altered=changed,
+        **members,
+    )
+    severity = None
+    if severity_number is not None or severity_text is not None:
+        severity, severity_text = _check_severity(severity_number, severity_text)
+    log = LogRecord(
+        timestamp=time_ns,
+        observed_timestamp=time_ns,
+        context=context,
+        severity_text=severity_text,
+        severity_number=severity,
+        body=cast("AnyValue", body),
+        attributes=cast("dict[str, AnyValue]", whole),
+        event_name=event_name,
+    )
+    return AuditLogRecord(log, channel.resource, channel.scope, channel.after, deferred)
+
+
+def _outcome_of_decision(outcome: Outcome, decision: Decision) -> Outcome:
+    """Return the one outcome that a decision can have (docs/format.md, "Attributes")."""
+    right: Outcome = "failure" if decision == "error" else "success"
+    if outcome not in (right, "success"):
+        raise AuditRecordError(f"outcome: expected {right!r} for decision {decision!r}, got {outcome!r}")
+    return right
+
+
+def _check_time(timestamp_ns: int) -> int:
+    if type(timestamp_ns) is not int:
+        raise AuditRecordError(f"timestamp_ns: expected nanoseconds since 1970, got {describe(timestamp_ns)[:80]}")
+    format_time(timestamp_ns)
+    return timestamp_ns
+
+
+def _check_severity(number: object, text: object) -> tuple[SeverityNumber | None, str | None]:
+    severity = None
+    if number is not None:
+        try:
+            severity = SeverityNumber(getattr(number, "value", number))
+        except ValueError:
+            raise AuditRecordError(f"severity_number: expected 1 to 24, got {describe(number)[:80]}") from None
+        if severity is SeverityNumber.UNSPECIFIED:
+            severity = None
+    if text is None:
+        return severity, None
+    shown = clean_text(text, "", []) if isinstance(text, str) else describe(text)
+    if len(shown) > 256:
+        raise AuditRecordError(f"severity_text: expected at most 256 characters, got {len(shown)}")
+    return severity, shown

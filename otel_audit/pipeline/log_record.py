@@ -1,0 +1,52 @@
+"""The OpenTelemetry log record of an audit entry."""
+
+from __future__ import annotations
+
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import LogRecordLimits, ReadWriteLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from otel_audit.ledger import Ticket
+from otel_audit.line import Draft
+from otel_audit.semconv import AUDIT_RECORD_ID
+
+NO_LIMITS = LogRecordLimits(
+    max_attributes=LogRecordLimits.UNSET,
+    max_attribute_length=LogRecordLimits.UNSET,
+    max_log_record_attributes=LogRecordLimits.UNSET,
+    max_log_record_attribute_length=LogRecordLimits.UNSET,
+)
+"""Nothing of an audit record is cut, whatever ``OTEL_*_LIMIT`` says for other records."""
+
+
+class AuditLogRecord(ReadWriteLogRecord):
+    """A log record whose attributes are a plain dict, cleaned already.
+
+    The SDK's own would copy them into a map that drops and cuts what its limits forbid, and
+    costs more than the write to the file.
+
+    Attributes:
+        after: The encoded resource and scope.
+        deferred: True: the processor only encodes; who emitted it appends and completes it.
+        draft: The encoded entry, once the processor has seen it.
+        ticket: Its place in the log, once it is there.
+    """
+
+    def __init__(
+        self, log_record: LogRecord, resource: Resource, scope: InstrumentationScope, after: bytes, deferred: bool
+    ) -> None:
+        # not the dataclass's __init__: its __post_init__ is what this class does without
+        self.log_record = log_record
+        self.resource = resource
+        self.instrumentation_scope = scope
+        self.limits = NO_LIMITS
+        self.after = after
+        self.deferred = deferred
+        self.draft: Draft | None = None
+        self.ticket: Ticket | None = None
+
+    @property
+    def record_id(self) -> str:
+        """``audit.record.id``."""
+        return self.log_record.attributes[AUDIT_RECORD_ID]  # type: ignore[index, return-value]

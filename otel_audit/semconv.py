@@ -1,0 +1,121 @@
+"""Attribute and event names of the audit log.
+
+Sources: OTEP 0267 (audit logging) for the names in its list, docs/format.md for the
+project's own, the OpenTelemetry semantic conventions for the rest. The GenAI and MCP names
+are written out here because the constants of ``opentelemetry-semantic-conventions`` for
+them are deprecated.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA_VERSION: Final = "1.0.0"
+FORMAT_VERSION: Final = "1"
+
+# OTEP 0267
+AUDIT_RECORD_ID: Final = "audit.record.id"
+AUDIT_ACTOR_ID: Final = "audit.actor.id"
+AUDIT_ACTOR_TYPE: Final = "audit.actor.type"
+AUDIT_ACTION: Final = "audit.action"
+AUDIT_OUTCOME: Final = "audit.outcome"
+AUDIT_TARGET_ID: Final = "audit.target.id"
+AUDIT_TARGET_TYPE: Final = "audit.target.type"
+AUDIT_SOURCE_ID: Final = "audit.source.id"
+AUDIT_SOURCE_TYPE: Final = "audit.source.type"
+AUDIT_SCHEMA_VERSION: Final = "audit.schema.version"
+
+# The project's own
+AUDIT_PHASE: Final = "audit.phase"
+AUDIT_INTENT_ID: Final = "audit.intent.id"
+AUDIT_DECISION: Final = "audit.decision"
+AUDIT_REASON: Final = "audit.reason"
+AUDIT_TRAIL: Final = "audit.trail"
+AUDIT_DELEGATION: Final = "audit.delegation"
+AUDIT_DURATION: Final = "audit.duration"
+AUDIT_ARGUMENTS: Final = "audit.arguments"
+AUDIT_RESULT: Final = "audit.result"
+AUDIT_ALTERED: Final = "audit.altered"
+AUDIT_REST: Final = "audit.rest"
+ERROR_TYPE: Final = "error.type"
+
+REQUIRED_ATTRIBUTES: Final = (
+    AUDIT_RECORD_ID,
+    AUDIT_ACTOR_ID,
+    AUDIT_ACTOR_TYPE,
+    AUDIT_ACTION,
+    AUDIT_OUTCOME,
+    AUDIT_SCHEMA_VERSION,
+)
+"""What every entry carries."""
+
+ACTOR_TYPES: Final = frozenset({"user", "service", "system"})
+OUTCOMES: Final = frozenset({"success", "failure", "unknown"})
+PHASES: Final = frozenset({"intent", "outcome"})
+DECISIONS: Final = frozenset({"allow", "block", "error", "override"})
+
+# Stamped on the log record, never inside the line
+AUDIT_SEQUENCE_NUMBER: Final = "audit.sequence.number"
+AUDIT_SEQUENCE_PREV_HASH: Final = "audit.sequence.prev_hash"
+AUDIT_STREAM_ID: Final = "audit.stream.id"
+AUDIT_INTEGRITY_HASH: Final = "audit.integrity.hash"
+
+# The log's own entries
+LOG_EVENT_PREFIX: Final = "audit.log."
+LOG_OPENED: Final = "audit.log.opened"
+LOG_CLOSED: Final = "audit.log.closed"
+LOG_ROTATED: Final = "audit.log.rotated"
+LOG_RECOVERED: Final = "audit.log.recovered"
+LOG_DROPPED: Final = "audit.log.dropped"
+LOG_VOIDED: Final = "audit.log.voided"
+LOG_EVENTS: Final = frozenset(
+    {LOG_OPENED, LOG_CLOSED, LOG_ROTATED, LOG_RECOVERED, LOG_DROPPED, LOG_VOIDED}
+)
+
+AUDIT_WRITER_ID: Final = "audit.writer.id"
+AUDIT_WRITER_VERSION: Final = "audit.writer.version"
+AUDIT_WRITER_ENTRIES: Final = "audit.writer.entries"
+AUDIT_WRITER_DROPPED: Final = "audit.writer.dropped"
+AUDIT_FORMAT_VERSION: Final = "audit.format.version"
+AUDIT_INTEGRITY_MODE: Final = "audit.integrity.mode"
+AUDIT_KEY_ID: Final = "audit.key.id"
+AUDIT_SEGMENT_NUMBER: Final = "audit.segment.number"
+AUDIT_SEGMENT_NEXT: Final = "audit.segment.next"
+AUDIT_SEGMENT_PREVIOUS_NAME: Final = "audit.segment.previous.name"
+AUDIT_SEGMENT_PREVIOUS_SIZE: Final = "audit.segment.previous.size"
+AUDIT_SEGMENT_PREVIOUS_SHA256: Final = "audit.segment.previous.sha256"
+AUDIT_FRAGMENT_OFFSET: Final = "audit.fragment.offset"
+AUDIT_FRAGMENT_LENGTH: Final = "audit.fragment.length"
+AUDIT_FRAGMENT_SHA256: Final = "audit.fragment.sha256"
+AUDIT_DROPPED_COUNT: Final = "audit.dropped.count"
+AUDIT_DROPPED_FIRST_TIME: Final = "audit.dropped.first_time"
+AUDIT_DROPPED_LAST_TIME: Final = "audit.dropped.last_time"
+AUDIT_VOIDED_FIRST: Final = "audit.voided.first"
+AUDIT_VOIDED_LAST: Final = "audit.voided.last"
+
+# OpenTelemetry semantic conventions
+SERVICE_NAME: Final = "service.name"
+HOST_NAME: Final = "host.name"
+PROCESS_PID: Final = "process.pid"
+DEPLOYMENT_ENVIRONMENT_NAME: Final = "deployment.environment.name"
+CODE_FUNCTION_NAME: Final = "code.function.name"
+
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_AGENT_ID: Final = "gen_ai.agent.id"
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+GEN_AI_TOOL_TYPE: Final = "gen_ai.tool.type"
+GEN_AI_TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+MCP_METHOD_NAME: Final = "mcp.method.name"
+MCP_SESSION_ID: Final = "mcp.session.id"
+MCP_RESOURCE_URI: Final = "mcp.resource.uri"
+GEN_AI_PROMPT_NAME: Final = "gen_ai.prompt.name"
+SPAN_KIND: Final = "span.kind"
+
+# Events of frameworks: the same act has the same name in each of them
+EVENT_TOOL_EXECUTE: Final = "gen_ai.tool.execute"
+EVENT_MCP_RESOURCE_READ: Final = "mcp.resource.read"
+EVENT_MCP_PROMPT_GET: Final = "mcp.prompt.get"

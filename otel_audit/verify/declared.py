@@ -1,0 +1,123 @@
+"""What a log says of itself: version, stream, mode and key, from its first readable ``opened``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from otel_audit import semconv
+from otel_audit.chain import entry_hash
+from otel_audit.entry import MalformedLineError, parse_line
+from otel_audit.verify.report import Integrity
+from otel_audit.verify.seal import split_seal
+from otel_audit.verify.segment import Segment, read_blocks
+
+STRENGTH: Final[dict[str, int]] = {"none": 0, "hash": 1, "chain": 2}
+_MARK: Final = b'"audit.log.opened"'
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The declaration that all lines are held against.
+
+    Attributes:
+        version: ``audit.format.version``; None where no line says it.
+        mode: Judged by; ``stated`` is what the log says, None where it says nothing known.
+        key_id: None: no line may carry ``hmac``.
+        place: Segment (from 0) and offset of the ``opened`` it comes from.
+    """
+
+    version: str | None
+    mode: Integrity
+    stated: Integrity | None
+    stream_id: str | None
+    key_id: str | None
+    place: tuple[int, int] | None
+    seq: int | None = None
+
+
+def lenient_version(segments: Iterable[Segment]) -> tuple[str | None, Segment | None, int]:
+    """Return the version that the first line says that is one JSON object, and where it is.
+
+    Read leniently, so that a future version is told from damage (docs/format.md, "What may
+    come later"). Lines before it that are no JSON object are fragments.
+    """
+    for segment in segments:
+        for block in read_blocks(segment):
+            at = block.offset
+            for line in block.data.split(b"\n") if block.kind == "lines" else ():
+                try:
+                    members = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    members = None
+                if isinstance(members, dict):
+                    attributes = members.get("attributes")
+                    version = attributes.get(semconv.AUDIT_FORMAT_VERSION) if isinstance(attributes, dict) else None
+                    return (version if isinstance(version, str) else None), segment, at
+                at += len(line) + 1
+        # A first segment without any object: the next one's first line says the same.
+    return None, None, 0
+
+
+def find_declaration(segments: Iterable[Segment]) -> Declared:
+    """Return what the first readable ``opened`` declares.
+
+    One whose own hash is wrong is believed only if the log has no other: else one changed
+    byte in it would put every later ``opened`` in the wrong.
+    """
+    edited: Declared | None = None
+    for number, segment in enumerate(segments):
+        for block in read_blocks(segment):
+            if block.kind != "lines" or _MARK not in block.data:
+                continue
+            at = block.offset
+            for line in block.data.split(b"\n"):
+                if _MARK in line:
+                    declared, sound = _declaration(line, (number, at))
+                    if declared is not None and sound:
+                        return declared
+                    edited = edited or declared
+                at += len(line) + 1
+    return edited or Declared(None, "chain", None, None, None, None)
+
+
+def _declaration(line: bytes, place: tuple[int, int]) -> tuple[Declared | None, bool]:
+    try:
+        members = parse_line(line)
+    except MalformedLineError:
+        return None, False
+    if members["event_name"] != semconv.LOG_OPENED:
+        return None, False
+    attributes = members["attributes"]
+    assert isinstance(attributes, dict)  # the parser's promise
+    texts = {
+        name: value if isinstance(value := attributes.get(name), str) else None
+        for name in (
+            semconv.AUDIT_FORMAT_VERSION,
+            semconv.AUDIT_STREAM_ID,
+            semconv.AUDIT_INTEGRITY_MODE,
+            semconv.AUDIT_KEY_ID,
+        )
+    }
+    mode = texts[semconv.AUDIT_INTEGRITY_MODE]
+    seal = split_seal(line)
+    # The mode that the line itself is written in: what an unknown or edited word stands for.
+    shape: Integrity = "none" if seal is None else "hash" if "prev_hash" not in members else "chain"
+    stated: Integrity | None = mode if mode in ("chain", "hash", "none") else None
+    seq = members["seq"]
+    assert isinstance(seq, int)
+    declared = Declared(
+        version=texts[semconv.AUDIT_FORMAT_VERSION],
+        mode=stated or shape,
+        stated=stated,
+        stream_id=texts[semconv.AUDIT_STREAM_ID],
+        key_id=texts[semconv.AUDIT_KEY_ID],
+        place=place,
+        seq=seq,
+    )
+    if seal is None or entry_hash(line[: seal.start]) == seal.hash:
+        return declared, True
+    return replace(declared, mode=shape), False

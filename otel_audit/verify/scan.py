@@ -1,0 +1,312 @@
+"""One pass over the files: runs of linked lines, unreadable regions, notes."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from otel_audit.entry import MAX_LINE_BYTES
+from otel_audit.verify.finding import Kind
+from otel_audit.verify.judge import Judge, Verdict
+from otel_audit.verify.notes import Notes
+from otel_audit.verify.run import Place, Region, Run, line_hash
+from otel_audit.verify.seal import split_seal
+from otel_audit.verify.segment import Block, Segment, read_blocks
+from otel_audit.verify.sound import Follower
+
+_HEAD_BYTES: Final = 28  # longer than any b'{"seq":N,'
+_MAX_HEADS: Final = 64
+_SEAL_WINDOW: Final = 150
+# Lines of these kinds can follow one another by the thousand, each linked to the next.
+_LINKED_KINDS: Final[frozenset[Kind | None]] = frozenset({None, "mac_missing", "mac_invalid"})
+_LIFECYCLE_MARK: Final = b'"event_name":"audit.log.'
+
+
+@dataclass(slots=True)
+class _Unreadable:
+    """A region under construction; bytes come in pieces."""
+
+    place: Place
+    offset: int
+    reason: str
+    count: int = 0
+    length: int = 0
+    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+    heads: set[bytes] = field(default_factory=set)
+    many: bool = False
+    end: bytes = b""
+    head: bytes | None = None  # of the line under construction
+    nul_only: bool = True
+
+    def add(self, data: bytes, *, whole: bool) -> None:
+        """Take more bytes of the current line; ``whole``: its LF follows."""
+        if self.head is None:
+            if self.length or self.count:
+                self.sha256.update(b"\n")
+                self.length += 1
+            self.head, self.nul_only = data[:_HEAD_BYTES], True
+        elif len(self.head) < _HEAD_BYTES:
+            self.head = (self.head + data)[:_HEAD_BYTES]
+        self.nul_only = self.nul_only and not data.strip(b"\0")
+        self.sha256.update(data)
+        self.length += len(data)
+        self.end = (self.end + data)[-_SEAL_WINDOW:]
+        if whole:
+            self.close()
+
+    def close(self) -> None:
+        """End the current line."""
+        if self.head is None:
+            return
+        if not (self.nul_only and self.head):
+            if len(self.heads) < _MAX_HEADS or self.head in self.heads:
+                self.heads.add(self.head)
+            else:
+                self.many = True
+        self.head = None
+        self.count += 1
+
+    def region(self, *, torn: bool) -> Region:
+        """Return the finished region."""
+        self.close()
+        return Region(
+            segment=self.place.segment,
+            line=self.place.line,
+            offset=self.offset,
+            count=self.count,
+            length=self.length,
+            sha256=self.sha256.hexdigest(),
+            heads=frozenset(self.heads),
+            many=self.many,
+            sealed=split_seal(self.end) is not None,
+            reason=self.reason,
+            torn=torn,
+        )
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one pass finds; `Scan.read` does it.
+
+    Attributes:
+        anchors: Their ``seq``, ascending: entries with these are kept in ``anchored``.
+        anchored: (seq, hash) to the places where such an entry stands.
+        digests: SHA-256 of each segment but the last.
+        entries: Readable lines of each segment.
+        firsts: The first of them.
+        lasts: The last of them.
+        declarations: Regions by the place of the readable line behind them.
+    """
+
+    segments: tuple[Segment, ...]
+    judge: Judge
+    notes: Notes
+    anchors: Sequence[int] = ()
+    chain_only: bool = False
+    runs: list[Run] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)
+    declarations: dict[Place, Region] = field(default_factory=dict)
+    anchored: dict[tuple[int, str], list[Place]] = field(default_factory=dict)
+    digests: list[str] = field(default_factory=list)
+    entries: list[int] = field(default_factory=list)
+    firsts: list[Place | None] = field(default_factory=list)
+    lasts: list[Place | None] = field(default_factory=list)
+    _run: Run | None = None
+    _observed: str = ""
+    _region: _Unreadable | None = None
+
+    def read(self) -> None:
+        """Read all segments, once."""
+        declared = self.judge.declared
+        # The tight loop knows the mode that nearly all logs are in; the rest goes line by line.
+        quick = declared.mode == "chain" and declared.key_id is None
+        follower = Follower(self.notes, self.chain_only) if quick else None
+        for number, segment in enumerate(self.segments):
+            last = number == len(self.segments) - 1
+            digest = None if last else hashlib.sha256()
+            self.entries.append(0)
+            self.firsts.append(None)
+            self.lasts.append(None)
+            at = 1
+            for block in read_blocks(segment):
+                if digest is not None:
+                    digest.update(block.data + (b"" if block.kind in ("piece", "tail") else b"\n"))
+                at = self._block(block, number, at, follower)
+            self._close_region(torn=False)
+            if digest is not None:
+                self.digests.append(digest.hexdigest())
+
+    def _block(self, block: Block, number: int, at: int, follower: Follower | None) -> int:
+        if block.kind != "lines":
+            return self._unreadable_block(block, number, at)
+        lines = block.data.split(b"\n")
+        index, offset = 0, block.offset
+        # A block as long as the longest line may hold one that is too long: line by line, then.
+        short = len(block.data) < MAX_LINE_BYTES
+        if follower is not None and short and self._region is None and self._run is not None:
+            index, offset = self._follow(follower, lines, number, at, offset)
+        for line in lines[index:] if index else lines:
+            self._line(line, number, at + index, offset)
+            index += 1
+            offset += len(line) + 1
+        return at + len(lines)
+
+    def _follow(self, follower: Follower, lines: list[bytes], number: int, at: int, offset: int) -> tuple[int, int]:
+        """Take lines that follow soundly from the current run; return index and offset after them."""
+        run = self._run
+        assert run is not None
+        if run.kind is not None or len(run.ends) != 1:
+            return 0, offset
+        hashes = follower.links(lines, run.last_seq + 1, run.ends[0])
+        if hashes is None:
+            return 0, offset
+        index = 0
+        first_seq = run.last_seq + 1
+        while index < len(lines):
+            taken, self._observed = follower.plain(
+                lines, index, first_seq + index, self._observed, Place(number, at + index), offset
+            )
+            if taken > index:
+                self._extend(hashes[taken - 1], taken - index, number, at + index, offset)
+                self._keep_anchors(lines, hashes, first_seq, index, taken, number, at)
+                offset += sum(map(len, lines[index:taken])) + taken - index
+                index = taken
+            if index < len(lines):
+                # Not of the plain form: the exact way decides, and the loop goes on behind it.
+                line = lines[index]
+                self._line(line, number, at + index, offset)
+                index += 1
+                offset += len(line) + 1
+                if self._region is not None or self._run is None or self._run.kind is not None:
+                    break
+                if self._run.ends != (hashes[index - 1],):
+                    break
+                follower.learn(line)
+        return index, offset
+
+    def _extend(self, end: str, count: int, number: int, at: int, offset: int) -> None:
+        """Add sound lines to the current run (a run of its own in each segment)."""
+        run = self._run
+        assert run is not None
+        self._count(Place(number, at), Place(number, at + count - 1), count)
+        if run.segment != number:
+            before = run.ends[0] if run.ends else None
+            run = Run(number, at, offset, 0, run.last_seq + 1, before, ())
+            self.runs.append(run)
+            self._run = run
+        run.count += count
+        run.ends = (end,)
+
+    def _count(self, first: Place, last: Place, count: int) -> None:
+        self.entries[first.segment] += count
+        if self.firsts[first.segment] is None:
+            self.firsts[first.segment] = first
+        self.lasts[first.segment] = last
+
+    def _keep_anchors(
+        self,
+        lines: list[bytes],
+        hashes: list[str],
+        first_seq: int,
+        start: int,
+        stop: int,
+        number: int,
+        at: int,
+    ) -> None:
+        place = bisect_left(self.anchors, first_seq + start)
+        while place < len(self.anchors) and self.anchors[place] < first_seq + stop:
+            seq = self.anchors[place]
+            index = seq - first_seq
+            self.anchored.setdefault((seq, hashes[index]), []).append(Place(number, at + index))
+            place += 1
+
+    def _line(self, line: bytes, number: int, at: int, offset: int) -> None:
+        verdict = self.judge.judge(line, (number, offset))
+        place = Place(number, at)
+        if verdict.members is None:
+            if self._region is None:
+                self._region = _Unreadable(place, offset, verdict.got)
+                self._run = None
+            self._region.add(line, whole=True)
+            return
+        region = self._close_region(torn=False)
+        if region is not None:
+            self.declarations[place] = region
+        after_sound = self._run is not None and self._run.kind is None
+        linked = self._link(verdict, place, offset) and after_sound
+        self._count(place, place, 1)
+        index = bisect_left(self.anchors, verdict.seq)
+        if index < len(self.anchors) and self.anchors[index] == verdict.seq:
+            digits = line_hash(line)
+            if digits is not None:
+                self.anchored.setdefault((verdict.seq, digits), []).append(place)
+        members = verdict.members
+        observed: str = members["observed_time"]
+        if not self.chain_only:
+            if linked and verdict.kind is None and observed < self._observed:
+                self.notes.clock(place, offset, verdict.seq, self._observed, observed)
+            self.notes.entry(members, place, offset)
+        elif _LIFECYCLE_MARK in line:
+            self.notes.entry(members, place, offset)
+        self._observed = observed
+
+    def _link(self, verdict: Verdict, place: Place, offset: int) -> bool:
+        """Add a readable line to the current run, or begin one; return whether it follows."""
+        run = self._run
+        chain = self.judge.declared.mode == "chain"
+        linked = run is not None and verdict.seq == run.last_seq + 1 and (not chain or verdict.prev in run.ends)
+        if (
+            linked
+            and run is not None
+            and run.segment == place.segment
+            and run.kind == verdict.kind
+            and verdict.kind in _LINKED_KINDS
+        ):
+            run.count += 1
+            run.ends = verdict.ends
+        else:
+            self._run = Run(
+                segment=place.segment,
+                line=place.line,
+                offset=offset,
+                count=1,
+                seq=verdict.seq,
+                prev=verdict.prev,
+                ends=verdict.ends,
+                kind=verdict.kind,
+                expected=verdict.expected,
+                got=verdict.got,
+            )
+            self.runs.append(self._run)
+        return linked
+
+    def _unreadable_block(self, block: Block, number: int, at: int) -> int:
+        """Take a piece of a line of more than 1 MiB, or what stands behind the last LF."""
+        tail = block.kind == "tail"
+        torn = tail and number == len(self.segments) - 1
+        pending = self._region
+        if torn and pending is not None and pending.head is None and split_seal(pending.end):
+            # A whole line that was altered is not what a crash leaves: it stays malformed.
+            self._close_region(torn=False)
+            pending = None
+        if pending is None:
+            reason = "no LF at the end" if tail else "longer than 1 MiB"
+            pending = self._region = _Unreadable(Place(number, at), block.offset, reason)
+            self._run = None
+        pending.add(block.data, whole=block.kind == "end")
+        if block.kind == "piece":
+            return at
+        if tail:
+            self._close_region(torn=torn)
+        return at + 1
+
+    def _close_region(self, *, torn: bool) -> Region | None:
+        if self._region is None:
+            return None
+        region = self._region.region(torn=torn)
+        self.regions.append(region)
+        self._region = None
+        return region

@@ -1,0 +1,96 @@
+"""One file of a log, as the verifier sees it: a name, a length, and a way to get its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from otel_audit.entry import MAX_LINE_BYTES
+
+BLOCK_BYTES: Final = 1 << 16
+"""Bytes read at a time: what the processor's second cache holds is split fastest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment.
+
+    Attributes:
+        path: As people know it; findings carry it.
+        name: Its base name.
+        number: From 1.
+        size_bytes: How many of its bytes are judged.
+        read: ``read(offset, length)`` returns up to so many bytes; fewer than asked for only at
+            the end.
+    """
+
+    path: str
+    name: str
+    number: int
+    size_bytes: int
+    read: Callable[[int, int], bytes]
+
+
+class Block(NamedTuple):
+    """Bytes that follow one another in a segment.
+
+    Attributes:
+        kind: ``lines``: whole lines, the last LF left off. ``piece``: a piece of a line of more
+            than 1 MiB, with more to come; ``end``: its last piece, LF left off. ``tail``: what
+            stands behind the last LF (or its last piece).
+        offset: Of its first byte in the segment.
+        data: The bytes.
+    """
+
+    kind: Literal["lines", "piece", "end", "tail"]
+    offset: int
+    data: bytes
+
+
+def read_blocks(segment: Segment, offset: int = 0, size: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield a segment's bytes in order; holds about 1 MiB at most, whatever the line's length."""
+    rest = b""
+    start = offset  # of rest
+    endless = False
+    while offset < segment.size_bytes:
+        data = segment.read(offset, min(size, segment.size_bytes - offset))
+        if not data:
+            break
+        offset += len(data)
+        if endless:
+            cut = data.find(b"\n")
+            if cut < 0:
+                yield Block("piece", start, data)
+                start = offset
+                continue
+            yield Block("end", start, data[:cut])
+            start += cut + 1
+            data = data[cut + 1 :]
+            endless = False
+        cut = data.rfind(b"\n")
+        if cut < 0:
+            rest += data
+            if len(rest) > MAX_LINE_BYTES:
+                yield Block("piece", start, rest)
+                start, rest, endless = offset, b"", True
+            continue
+        yield Block("lines", start, rest + data[:cut] if rest else data[:cut])
+        rest = data[cut + 1 :]
+        start = offset - len(rest)
+    if rest or endless:
+        yield Block("tail", start, rest)
+
+
+def lines_from(segment: Segment, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the offset and the bytes of each whole line that follows, LF left off.
+
+    Only for stretches that are known to hold no line of more than 1 MiB.
+    """
+    for block in read_blocks(segment, offset):
+        if block.kind != "lines":
+            return
+        at = block.offset
+        for line in block.data.split(b"\n"):
+            yield at, line
+            at += len(line) + 1

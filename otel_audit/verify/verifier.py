@@ -1,0 +1,261 @@
+"""The procedure of docs/format.md, "What verification tells apart", from segments to a report."""
+
+from __future__ import annotations
+
+import hmac as hmac_module
+from collections.abc import Sequence
+
+from otel_audit import semconv
+from otel_audit.chain import GENESIS, Head, entry_hmac, key_id
+from otel_audit.verify.anchors import Anchor, check_anchors
+from otel_audit.verify.ascending import out_of_order
+from otel_audit.verify.declared import STRENGTH, Declared, find_declaration, lenient_version
+from otel_audit.verify.drafts import Drafts, Stretches
+from otel_audit.verify.fragments import add_regions, match_regions
+from otel_audit.verify.judge import Judge
+from otel_audit.verify.links import Break, Chain, assemble
+from otel_audit.verify.notes import Notes
+from otel_audit.verify.report import Integrity, SegmentSummary, VerifyReport
+from otel_audit.verify.run import Place, Region, Run
+from otel_audit.verify.scan import Scan
+from otel_audit.verify.seal import split_seal
+from otel_audit.verify.segment import Segment, lines_from
+from otel_audit.verify.segments import Checksums, check_segments, missing_numbers
+
+
+def verify(
+    segments: Sequence[Segment],
+    *,
+    path: str,
+    first_name: str,
+    key: bytes | None = None,
+    anchors: Sequence[Anchor] = (),
+    expected_integrity: Integrity = "chain",
+    chain_only: bool = False,
+    now: str | None = None,
+    checksums: Checksums | None = None,
+) -> VerifyReport:
+    """Return what is to be said of a log.
+
+    Args:
+        segments: Those that there are, ascending; at least one.
+        path: The log, for the report.
+        first_name: Base name of the first segment, even where that is missing.
+        key: The HMAC key.
+        anchors: What the log is held against.
+        expected_integrity: A log that declares a weaker mode is ``downgraded``.
+        chain_only: Look at ``seq``, hashes and links alone, until one is wrong.
+        now: When the log's length was taken, in the format's form: intents younger are open.
+        checksums: What ``NAME.sha256`` says.
+    """
+    files = tuple(segments)
+    drafts = Drafts(files)
+    version, where, offset = lenient_version(files)
+    if version is not None and version != semconv.FORMAT_VERSION and where is not None:
+        place = Place(files.index(where), 1)
+        expected, got = f"format version {semconv.FORMAT_VERSION}", f"version {version}"
+        drafts.add("unsupported", place, offset, None, expected, got)
+        return VerifyReport(path=path, entries=0, head=None, findings=drafts.finish(), integrity=None)
+    if not any(segment.size_bytes for segment in files):
+        drafts.add("empty", Place(0, 0), None, None, "at least one entry", "an empty file")
+        return VerifyReport(path=path, entries=0, head=None, findings=drafts.finish(), integrity=None)
+    declared = find_declaration(files)
+    usable = _usable_key(key, declared, files)
+    seqs = sorted({anchor.seq for anchor in anchors})
+    notes = Notes(now)
+    scan = Scan(files, Judge(declared, usable), notes, seqs, chain_only)
+    scan.read()
+    chain = _judge_lines(scan, drafts)
+    _check_declaration(declared, expected_integrity, key, usable, scan, drafts)
+    head = _head(chain)
+    sums = checksums or Checksums("", {})
+    check_segments(scan, first_name, sums, drafts)
+    matched = 0
+    if declared.mode != "none":
+        matched = check_anchors(anchors, scan.anchored, chain.runs, head, _faults_behind(chain, scan), drafts)
+    _add_intents(scan, drafts)
+    return VerifyReport(
+        path=path,
+        entries=sum(scan.entries),
+        head=head,
+        findings=drafts.finish(),
+        integrity=declared.stated,
+        stream_id=declared.stream_id,
+        key_id=declared.key_id,
+        segments=tuple(
+            SegmentSummary(segment.path, segment.size_bytes, entries)
+            for segment, entries in zip(files, scan.entries, strict=True)
+        ),
+        anchors_matched=matched,
+        macs_checked=None if declared.key_id is None else usable is not None,
+        unknown_lifecycle_events=notes.unknown_lifecycle,
+        open_intents=notes.open_intents,
+        chain_only=chain_only,
+    )
+
+
+def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
+    """Do steps 1 to 4; return the chain."""
+    edited = frozenset(run.first for run in scan.runs if run.kind == "edited")
+    faults: dict[int, Place] = {}
+    chained = scan.judge.declared.mode == "chain"
+    # Twice where there are regions: which of them are faults depends on where the chain breaks,
+    # and a region that only moved (because lines above it are gone) is none.
+    for run in scan.runs:
+        if run.kind is not None:
+            faults.setdefault(run.segment, run.first)
+    match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults)
+    chain = assemble(scan.runs, _faulty_regions(scan.regions), scan.segments, chain=chained)
+    disordered = out_of_order(chain.runs)
+    for place in (
+        *(b.after.first for b in chain.breaks),
+        *(run.first for group in chain.others for run in group),
+        *(run.first for run in (*chain.forked, *chain.copies, *disordered)),
+        *_faulty_regions(scan.regions),
+    ):
+        faults[place.segment] = min(place, faults.get(place.segment, place))
+    match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults)
+    for run in scan.runs:
+        if run.kind is not None:
+            drafts.add_run(run.kind, run, run.expected, run.got)
+    for copy in chain.copies:
+        drafts.add_run("duplicate", copy, "each line once", "the bytes of an earlier line")
+    for run in chain.forked:
+        got = f"another successor of the entry {run.prev or run.seq - 1}"
+        drafts.add("forked", run.first, run.offset, run.seq, "one successor", got)
+    for group in chain.others:
+        _add_inserted(group, drafts)
+    missing = missing_numbers(scan)
+    for broken in chain.breaks:
+        _add_break(broken, missing, scan, drafts)
+    for run in disordered:
+        if run.kind is None:
+            expected = f"seq {run.seq} behind seq {run.seq - 1}"
+            drafts.add_run("reordered", run, expected, "the entry in another place")
+    left = [run for group in chain.others for run in group]
+    branches = [run for run in scan.runs if run.unjudged]
+    unjudged = Stretches([*left, *chain.copies, *chain.forked, *branches])
+    add_regions(scan.regions, scan.declarations, scan.notes.lifecycle, unjudged, drafts)
+    for note in scan.notes.found:
+        if note.place not in unjudged:
+            kind, place, offset, seq, expected, got = note
+            drafts.add(kind, place, offset, seq, expected, got)
+    return chain
+
+
+def _faulty_regions(regions: Sequence[Region]) -> list[Place]:
+    return [r.first for r in regions if not r.declared and not r.explained]
+
+
+def _add_inserted(group: Sequence[Run], drafts: Drafts) -> None:
+    first = min(group, key=lambda run: run.first)
+    count = sum(run.count for run in group)
+    expected = "an entry that the chain leads to"
+    got = f"seq {first.seq} after {first.prev}" if first.prev else f"seq {first.seq}"
+    drafts.add("inserted", first.first, first.offset, first.seq, expected, got, count=count)
+
+
+def _add_break(broken: Break, missing: Sequence[int], scan: Scan, drafts: Drafts) -> None:
+    before, after, explained = broken
+    if explained:
+        return
+    seq = before.last_seq if before else 0
+    if after.seq > seq + 1:
+        number = scan.segments[after.segment].number
+        from_number = scan.segments[before.segment].number if before else 0
+        if any(from_number < lost < number for lost in missing):
+            return
+        expected, got = f"seq {seq + 1}", f"seq {after.seq}"
+        count = after.seq - seq - 1
+        drafts.add("gap", after.first, after.offset, seq + 1, expected, got, count=count)
+    elif before is None:
+        expected, got = f"prev_hash {GENESIS}", f"prev_hash {after.prev}"
+        drafts.add("edited", after.first, after.offset, after.seq, expected, got)
+    else:
+        # Its successor seals another hash: the entry was altered and sealed again.
+        offset = _offset_of_last(before, scan)
+        got = f"hash {before.ends[0] if before.ends else None}"
+        expected = f"hash {after.prev}, which its successor names"
+        drafts.add("edited", before.last, offset, seq, expected, got)
+
+
+def _offset_of_last(run: Run, scan: Scan) -> int:
+    for number, (offset, _) in enumerate(lines_from(scan.segments[run.segment], run.offset), 1):
+        if number == run.count:
+            return offset
+    return run.offset
+
+
+def _head(chain: Chain) -> Head | None:
+    if not chain.runs:
+        return None
+    last = chain.runs[-1]
+    return Head(last.last_seq, last.ends[0] if last.ends else "")
+
+
+def _faults_behind(chain: Chain, scan: Scan) -> int:
+    """Return how many unreadable or faulty lines stand behind the last entry of the chain."""
+    end = max((run.last for run in chain.runs), default=Place(0, 0))
+    regions = sum(r.count for r in scan.regions if r.first > end and not r.declared)
+    return regions + sum(r.count for r in scan.runs if r.first > end and r.kind is not None)
+
+
+def _usable_key(key: bytes | None, declared: Declared, segments: tuple[Segment, ...]) -> bytes | None:
+    """Return the key if it is this log's; None: MACs are not checked."""
+    if key is None or declared.key_id is None or declared.place is None:
+        return None
+    if key_id(key) == declared.key_id:
+        return key
+    # An edited declaration is believed in nothing: if the key made its hmac, it is the key.
+    number, offset = declared.place
+    _, line = next(lines_from(segments[number], offset))
+    seal = split_seal(line)
+    if seal is not None and seal.hmac is not None:
+        if hmac_module.compare_digest(entry_hmac(key, seal.hash), seal.hmac):
+            return key
+    return None
+
+
+def _check_declaration(
+    declared: Declared,
+    expected: Integrity,
+    key: bytes | None,
+    usable: bytes | None,
+    scan: Scan,
+    drafts: Drafts,
+) -> None:
+    """Hold what the log declares against what the verifier expects: one finding each."""
+    entry = next(
+        (
+            e
+            for e in scan.notes.lifecycle
+            if declared.place == (e.place.segment, e.offset) and e.event_name == semconv.LOG_OPENED
+        ),
+        None,
+    )
+    place = entry.place if entry else Place(0, 0)
+    offset, seq = (entry.offset, entry.seq) if entry else (None, None)
+    edited = any(d.place == place and d.finding.kind == "edited" for d in drafts.drafts)
+    if STRENGTH[declared.mode] < STRENGTH[expected]:
+        said = f"integrity mode {declared.mode}"
+        drafts.add("downgraded", place, offset, seq, f"integrity mode {expected}", said)
+    elif entry is not None and declared.stated is None and not edited:
+        said = f"{entry.attributes.get(semconv.AUDIT_INTEGRITY_MODE)}"
+        drafts.add("downgraded", place, offset, seq, "integrity mode chain, hash or none", said)
+    if key is None or usable is not None:
+        return
+    ours = f"the key {key_id(key)}"
+    if declared.key_id is None:
+        if entry is not None:
+            drafts.add("mac_missing", place, offset, seq, ours, "a log that declares no key")
+    else:
+        drafts.add("mac_invalid", place, offset, seq, ours, f"the key {declared.key_id}")
+
+
+def _add_intents(scan: Scan, drafts: Drafts) -> None:
+    """Add the intents that have no outcome, unless a fault behind them may have swallowed it."""
+    last_fault = max((draft.place for draft in drafts.errors()), default=Place(-1, 0))
+    for note in scan.notes.intents.values():
+        if note.place > last_fault:
+            kind, place, offset, seq, expected, got = note
+            drafts.add(kind, place, offset, seq, expected, got)

@@ -1,0 +1,73 @@
+"""What every test runs under: no settings from outside, nothing left behind, no silent skip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from opentelemetry.context import Context, attach, get_current
+
+from otel_audit import set_audit_provider
+
+STRICT = os.environ.get("OTEL_AUDIT_TEST_STRICT") == "1"
+"""Where set, a test that is skipped fails: continuous integration has all that the tests need."""
+
+settings.register_profile("dev", deadline=None, max_examples=50)
+settings.register_profile(
+    "ci",
+    deadline=None,
+    max_examples=200,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_configure() -> None:
+    """Drop the settings of the machine: each test makes its own."""
+    for name in tuple(os.environ):
+        if name.startswith("OTEL_"):
+            del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Give each test an environment without OTEL_*, and fail it if it leaves a provider or an actor behind."""
+    environ = dict(os.environ)
+    yield
+    provider = set_audit_provider(None)
+    context = get_current()
+    attach(Context())
+    os.environ.clear()
+    os.environ.update(environ)
+    if provider is not None and not provider.is_shut_down:
+        provider.shutdown()
+        pytest.fail("the test left an audit provider open")
+    assert not context, f"the test left an OpenTelemetry context attached: {context}"
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not STRICT or report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"{report.nodeid}: skipped where nothing may be: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that skips itself."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a module that skips itself."""
+    report = yield
+    _fail_if_skipped(report)
+    return report

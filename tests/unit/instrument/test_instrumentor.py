@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytest.importorskip("opentelemetry.instrumentation", reason="needs the extra 'instrument'")
+
+from otel_audit import AuditInstrumentor
+from otel_audit.errors import AuditConfigError
+from otel_audit.instrument import frameworks
+from otel_audit.instrument.frameworks import FRAMEWORKS, FrameworkSettings
+
+
+class FakeFramework(ModuleType):
+    """A framework module whose package is one that is always installed."""
+
+    PACKAGE = "wrapt"
+    VERSIONS = ">=1"
+
+    def __init__(self, name: str, events: list[str], fails: bool = False) -> None:
+        super().__init__(f"fake_{name}")
+        self.events = events
+        self.fails = fails
+        self.settings: FrameworkSettings | None = None
+        self.logger: Any = None
+
+    def instrument(self, logger: Any, settings: FrameworkSettings, undo: ExitStack) -> None:
+        """Tell of it."""
+        self.logger, self.settings = logger, settings
+        self.events.append(f"{self.__name__} on")
+        undo.callback(self.events.append, f"{self.__name__} off")
+        if self.fails:
+            raise AuditConfigError("a hook is gone")
+
+
+@pytest.fixture
+def events() -> list[str]:
+    """Return what the fake frameworks were asked to do."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def instrumentor(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> Iterator[AuditInstrumentor]:
+    """Put fake frameworks in place of the real ones."""
+    modules = {name: FakeFramework(name, events) for name in ("a", "b")}
+    modules["broken"] = FakeFramework("broken", events, fails=True)
+    modules["absent"] = FakeFramework("absent", events)
+    modules["absent"].PACKAGE = "no-such-package-at-all"
+    modules["old"] = FakeFramework("old", events)
+    modules["old"].VERSIONS = "<0.1"
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, f"fake_{name}", module)
+    monkeypatch.setattr(frameworks, "FRAMEWORKS", {name: f"fake_{name}" for name in modules})
+    monkeypatch.setattr(
+        "otel_audit.instrument.instrumentor.FRAMEWORKS", {name: f"fake_{name}" for name in ("a", "absent", "b", "old")}
+    )
+    instrumentor = AuditInstrumentor()
+    yield instrumentor
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
+
+
+class TestInstrument:
+    def test_undoes_in_reverse(self, instrumentor: AuditInstrumentor, events: list[str]) -> None:
+        """Frameworks are instrumented in the order given and undone in the other."""
+        instrumentor.instrument(frameworks=["b", "a"])
+        instrumentor.uninstrument()
+        assert events == ["fake_b on", "fake_a on", "fake_a off", "fake_b off"]
+
+    def test_hands_on_settings_and_scope(self, instrumentor: AuditInstrumentor) -> None:
+        """A framework module gets the settings and a logger whose scope names the framework."""
+        instrumentor.instrument(frameworks=["a"], capture=("path",), capture_result=True, on_failure="open")
+        framework: Any = import_module("fake_a")
+        assert framework.settings == FrameworkSettings(capture=("path",), capture_result=True, on_failure="open")
+        assert framework.logger.name == "otel_audit.a"
+
+    def test_can_be_done_again(self, instrumentor: AuditInstrumentor, events: list[str]) -> None:
+        """After uninstrument, instrument works as at first."""
+        for _ in range(2):
+            instrumentor.instrument(frameworks=["a"])
+            instrumentor.uninstrument()
+        assert events == ["fake_a on", "fake_a off"] * 2
+
+    def test_is_a_singleton_that_instruments_once(self, instrumentor: AuditInstrumentor, events: list[str]) -> None:
+        """The same call a second time does nothing, whichever instance it is made on."""
+        instrumentor.instrument(frameworks=["a"])
+        AuditInstrumentor().instrument(frameworks=["a"])
+        assert events == ["fake_a on"]
+
+    def test_refuses_other_settings_the_second_time(self, instrumentor: AuditInstrumentor) -> None:
+        """A second call that asks for more is an error, as it would not be done."""
+        instrumentor.instrument(frameworks=["a"])
+        with pytest.raises(AuditConfigError, match="already instrumented"):
+            instrumentor.instrument(frameworks=["a", "b"])
+
+    def test_undoes_what_was_done_before_a_failure(self, instrumentor: AuditInstrumentor, events: list[str]) -> None:
+        """Where one framework cannot be instrumented, none is."""
+        with pytest.raises(AuditConfigError, match="a hook is gone"):
+            instrumentor.instrument(frameworks=["a", "broken"])
+        assert events == ["fake_a on", "fake_broken on", "fake_broken off", "fake_a off"]
+        assert not instrumentor.is_instrumented_by_opentelemetry
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("nothing", "unknown framework: expected one of a, absent, b, broken, old, got 'nothing'"),
+            ("absent", "absent is not audited: expected no-such-package-at-all .*, got none installed"),
+            ("old", r"old is not audited: expected wrapt <0\.1, got wrapt "),
+        ],
+    )
+    def test_refuses_a_named_framework_it_cannot_audit(
+        self, instrumentor: AuditInstrumentor, name: str, message: str
+    ) -> None:
+        """A framework that was asked for by name and cannot be audited is an error that says why."""
+        with pytest.raises(AuditConfigError, match=message):
+            instrumentor.instrument(frameworks=[name])
+
+    def test_all_takes_what_is_installed(
+        self, instrumentor: AuditInstrumentor, events: list[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """``all`` passes over what is not installed, and warns of a version that it does not support."""
+        with caplog.at_level(logging.WARNING):
+            instrumentor.instrument()
+        assert events == ["fake_a on", "fake_b on"]
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "old is not audited" in caplog.text
+
+
+class TestRegistry:
+    def test_every_framework_has_the_shape(self) -> None:
+        """Each module in the registry imports without its framework and has the three names."""
+        for name in FRAMEWORKS:
+            module = import_module(FRAMEWORKS[name])
+            assert module.PACKAGE
+            assert module.VERSIONS
+            assert callable(module.instrument)
+
+
+class TestWithoutTheExtra:
+    def test_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without opentelemetry-instrumentation the import error names the extra."""
+        for name in tuple(sys.modules):
+            if name.startswith("opentelemetry.instrumentation"):
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation", None)
+        monkeypatch.delitem(sys.modules, "otel_audit.instrument.instrumentor")
+        with pytest.raises(ModuleNotFoundError, match=r"pip install 'otel-audit\[instrument\]'"):
+            import_module("otel_audit.instrument.instrumentor")
