@@ -10,15 +10,44 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from . import semconv
 from .errors import AuditRecordError
-from .record import Actor
-from .value import MAX_DEPTH, clean, clean_text, describe, escape_name, pointer_to
+from .record import Actor, Source, Target
+from .semconv import (
+    ACTOR_TYPES,
+    AUDIT_ACTION,
+    AUDIT_ACTOR_ID,
+    AUDIT_ACTOR_TYPE,
+    AUDIT_ALTERED,
+    AUDIT_ARGUMENTS,
+    AUDIT_DECISION,
+    AUDIT_DELEGATION,
+    AUDIT_DURATION,
+    AUDIT_INTENT_ID,
+    AUDIT_OUTCOME,
+    AUDIT_PHASE,
+    AUDIT_REASON,
+    AUDIT_RECORD_ID,
+    AUDIT_RESULT,
+    AUDIT_SCHEMA_VERSION,
+    AUDIT_SOURCE_ID,
+    AUDIT_SOURCE_TYPE,
+    AUDIT_TARGET_ID,
+    AUDIT_TARGET_TYPE,
+    AUDIT_TRAIL,
+    DECISIONS,
+    ERROR_TYPE,
+    LOG_EVENT_PREFIX,
+    OUTCOMES,
+    PHASES,
+    SCHEMA_VERSION,
+)
+from .value import INT_MAX, INT_MIN, MAX_DEPTH, clean, clean_text, describe, escape_name, pointer_to
 
 MAX_EVENT_NAME_BYTES: Final = 1024
 MAX_ID_BYTES: Final = 8192
 
 _ACTION: Final = re.compile(r"[A-Z][A-Z0-9_.-]*")
+_COMMON_ACTIONS: Final = frozenset({"EXECUTE", "READ", "WRITE", "DELETE", "APPROVE", "CREATE", "UPDATE"})
 _GIVEN: Final = "given."
 
 
@@ -33,8 +62,8 @@ def check_event_name(event_name: str) -> str:
     text = clean_text(event_name, "", [])
     if len(text.encode()) > MAX_EVENT_NAME_BYTES:
         raise AuditRecordError(f"event_name: expected at most {MAX_EVENT_NAME_BYTES} bytes, got {len(text.encode())}")
-    if text.startswith(semconv.LOG_EVENT_PREFIX):
-        raise AuditRecordError(f"event_name: names beginning with {semconv.LOG_EVENT_PREFIX!r} are the log's own")
+    if text.startswith(LOG_EVENT_PREFIX):
+        raise AuditRecordError(f"event_name: names beginning with {LOG_EVENT_PREFIX!r} are the log's own")
     return text
 
 
@@ -59,6 +88,8 @@ def check_action(action: str) -> str:
     Raises:
         AuditRecordError: It is not.
     """
+    if type(action) is str and action in _COMMON_ACTIONS:
+        return action
     if isinstance(action, str) and len(action) <= MAX_ID_BYTES and _ACTION.fullmatch(action):
         return str.__str__(action)
     raise AuditRecordError(f"action: expected an upper-case verb such as EXECUTE, got {describe(action)[:80]}")
@@ -93,8 +124,8 @@ def check_actor(actor: Actor) -> None:
     """
     if not isinstance(actor.id, str) or not actor.id:
         raise AuditRecordError(f"audit.actor.id: expected a non-empty string, got {describe(actor.id)[:80]}")
-    check_text(semconv.AUDIT_ACTOR_ID, actor.id, [])
-    check_word(semconv.AUDIT_ACTOR_TYPE, actor.type, semconv.ACTOR_TYPES)
+    check_text(AUDIT_ACTOR_ID, actor.id, [])
+    check_word(AUDIT_ACTOR_TYPE, actor.type, ACTOR_TYPES)
 
 
 def audit_attributes(
@@ -102,8 +133,59 @@ def audit_attributes(
     actor: Actor,
     action: str = "EXECUTE",
     outcome: str = "success",
-    *,
     target: object = None,
+    attributes: Mapping[str, object] | None = None,
+    altered: list[str] | None = None,
+    **rare: object,
+) -> dict[str, object]:
+    """Return the whole attribute map of one entry, in the order of the format's tables.
+
+    Args:
+        record_id: The idempotency key: a UUID's text, or the caller's own.
+        actor: Who acts.
+        target: A `Target`, or an id.
+        attributes: The caller's own; ``audit.*`` names in it never set a member.
+        altered: Pointers of what was altered before (the body, a callable that failed).
+        rare: The other members of the schema, see `_add_rare`; None leaves one out.
+
+    Returns:
+        A new dict of JSON values.
+
+    Raises:
+        AuditRecordError: The schema forbids it: an id or reason over 8 KiB, an empty actor, a
+            word outside its set.
+    """
+    changed = [] if altered is None else altered
+    if type(record_id) is not str or len(record_id) != 36 or not record_id.isascii():
+        record_id = check_text(AUDIT_RECORD_ID, record_id, changed)
+    actor_id = actor.id
+    if type(actor_id) is not str or not 0 < len(actor_id) < 1024 or not actor_id.isascii():
+        check_actor(actor)
+        actor_id = check_text(AUDIT_ACTOR_ID, actor_id, changed)
+    whole: dict[str, object] = {
+        AUDIT_RECORD_ID: record_id,
+        AUDIT_ACTOR_ID: actor_id,
+        AUDIT_ACTOR_TYPE: actor.type
+        if actor.type == "service"
+        else check_word(AUDIT_ACTOR_TYPE, actor.type, ACTOR_TYPES),
+        AUDIT_ACTION: action if action == "EXECUTE" else check_action(action),
+        AUDIT_OUTCOME: outcome if outcome == "success" else check_word("outcome", outcome, OUTCOMES),
+    }
+    if target is not None:
+        _add_thing(whole, AUDIT_TARGET_ID, AUDIT_TARGET_TYPE, target, changed)
+    if rare:
+        _add_rare(whole, changed, **rare)  # type: ignore[arg-type]
+    else:
+        whole[AUDIT_SCHEMA_VERSION] = SCHEMA_VERSION
+    if attributes is not None:
+        add_given(whole, attributes, changed)
+    return with_altered(whole, changed) if changed else whole
+
+
+def _add_rare(
+    whole: dict[str, object],
+    altered: list[str],
+    *,
     source: object = None,
     phase: str | None = None,
     intent_id: str | None = None,
@@ -115,74 +197,38 @@ def audit_attributes(
     arguments: object = None,
     result: object = None,
     error_type: str | None = None,
-    attributes: Mapping[str, object] | None = None,
-    altered: list[str] | None = None,
-) -> dict[str, object]:
-    """Return the whole attribute map of one entry, in the order of the format's tables.
+) -> None:
+    """Add the members of the schema that few records have.
 
     Args:
-        record_id: The idempotency key: a UUID's text, or the caller's own.
-        actor: Who acts; already checked where it comes from a context.
-        target: A `Target`, or an id; likewise ``source``.
+        source: A `Source`, or an id.
         delegation: Actor ids, the originating principal first; left out where empty.
         duration: Seconds.
         arguments: Captured arguments, redacted; likewise ``result``.
-        attributes: The caller's own; ``audit.*`` names in it never set a member.
-        altered: Pointers of what was altered before (the body, a callable that failed).
-
-    Returns:
-        A new dict of JSON values.
-
-    Raises:
-        AuditRecordError: The schema forbids it: an id or reason over 8 KiB, an empty actor, a
-            word outside its set.
     """
-    changed = [] if altered is None else altered
-    if type(record_id) is not str or len(record_id) != 36:
-        record_id = check_text(semconv.AUDIT_RECORD_ID, record_id, changed)
-    actor_id = actor.id
-    if not isinstance(actor_id, str) or not actor_id or len(actor_id) > 1024 or not actor_id.isascii():
-        check_actor(actor)
-        actor_id = check_text(semconv.AUDIT_ACTOR_ID, actor_id, changed)
-    if actor.type not in semconv.ACTOR_TYPES:
-        check_actor(actor)
-    whole: dict[str, object] = {
-        semconv.AUDIT_RECORD_ID: record_id,
-        semconv.AUDIT_ACTOR_ID: actor_id,
-        semconv.AUDIT_ACTOR_TYPE: actor.type,
-        semconv.AUDIT_ACTION: action if action in _COMMON_ACTIONS else check_action(action),
-        semconv.AUDIT_OUTCOME: (
-            outcome if outcome in _OUTCOME_WORDS else check_word("outcome", outcome, semconv.OUTCOMES)
-        ),
-    }
-    if target is not None:
-        _thing(whole, semconv.AUDIT_TARGET_ID, semconv.AUDIT_TARGET_TYPE, target, changed)
     if source is not None:
-        _thing(whole, semconv.AUDIT_SOURCE_ID, semconv.AUDIT_SOURCE_TYPE, source, changed)
-    whole[semconv.AUDIT_SCHEMA_VERSION] = semconv.SCHEMA_VERSION
+        _add_thing(whole, AUDIT_SOURCE_ID, AUDIT_SOURCE_TYPE, source, altered)
+    whole[AUDIT_SCHEMA_VERSION] = SCHEMA_VERSION
     if phase is not None:
-        whole[semconv.AUDIT_PHASE] = check_word("phase", phase, semconv.PHASES)
+        whole[AUDIT_PHASE] = check_word("phase", phase, PHASES)
     if intent_id is not None:
-        whole[semconv.AUDIT_INTENT_ID] = check_text(semconv.AUDIT_INTENT_ID, intent_id, changed)
+        whole[AUDIT_INTENT_ID] = check_text(AUDIT_INTENT_ID, intent_id, altered)
     if decision is not None:
-        whole[semconv.AUDIT_DECISION] = check_word("decision", decision, semconv.DECISIONS)
+        whole[AUDIT_DECISION] = check_word("decision", decision, DECISIONS)
     if reason is not None:
-        whole[semconv.AUDIT_REASON] = check_text(semconv.AUDIT_REASON, reason, changed)
+        whole[AUDIT_REASON] = check_text(AUDIT_REASON, reason, altered)
     if trail is not None:
-        whole[semconv.AUDIT_TRAIL] = check_text(semconv.AUDIT_TRAIL, trail, changed)
+        whole[AUDIT_TRAIL] = check_text(AUDIT_TRAIL, trail, altered)
     if delegation:
-        whole[semconv.AUDIT_DELEGATION] = [check_text(semconv.AUDIT_DELEGATION, name, changed) for name in delegation]
+        whole[AUDIT_DELEGATION] = [check_text(AUDIT_DELEGATION, name, altered) for name in delegation]
     if duration is not None:
-        whole[semconv.AUDIT_DURATION] = _clean_member(semconv.AUDIT_DURATION, duration, changed)
+        whole[AUDIT_DURATION] = clean(duration, pointer_to("/attributes", AUDIT_DURATION), altered, 3)
     if arguments is not None:
-        whole[semconv.AUDIT_ARGUMENTS] = _clean_member(semconv.AUDIT_ARGUMENTS, arguments, changed)
+        whole[AUDIT_ARGUMENTS] = clean(arguments, pointer_to("/attributes", AUDIT_ARGUMENTS), altered, 3)
     if result is not None:
-        whole[semconv.AUDIT_RESULT] = _clean_member(semconv.AUDIT_RESULT, result, changed)
+        whole[AUDIT_RESULT] = clean(result, pointer_to("/attributes", AUDIT_RESULT), altered, 3)
     if error_type is not None:
-        whole[semconv.ERROR_TYPE] = check_text(semconv.ERROR_TYPE, error_type, changed)
-    if attributes:
-        add_given(whole, attributes, changed)
-    return with_altered(whole, changed) if changed else whole
+        whole[ERROR_TYPE] = check_text(ERROR_TYPE, error_type, altered)
 
 
 def add_given(whole: dict[str, object], attributes: Mapping[str, object], altered: list[str]) -> None:
@@ -191,8 +237,11 @@ def add_given(whole: dict[str, object], attributes: Mapping[str, object], altere
         pairs = list(attributes.items())
         for key, value in pairs:
             if type(key) is str and key.isascii() and key[:1] != "$" and key[:6] != "audit." and key not in whole:
+                # the values that nearly all records have: as `clean` would return them
                 kind = type(value)
-                if kind is str and value.isascii():  # type: ignore[attr-defined]
+                if kind is bool or value is None or (kind is str and value.isascii()):  # type: ignore[attr-defined]
+                    whole[key] = value
+                elif kind is int and INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
                     whole[key] = value
                 else:
                     whole[key] = clean(value, pointer_to("/attributes", key), altered, 3)
@@ -210,11 +259,11 @@ def with_altered(whole: dict[str, object], altered: list[str]) -> dict[str, obje
     pointers = list(dict.fromkeys(altered))
     ordered: dict[str, object] = {}
     for name, value in whole.items():
-        if semconv.AUDIT_ALTERED not in ordered and (name == semconv.ERROR_TYPE or not name.startswith("audit.")):
-            ordered[semconv.AUDIT_ALTERED] = pointers
-        if name != semconv.AUDIT_ALTERED:
+        if AUDIT_ALTERED not in ordered and (name == ERROR_TYPE or not name.startswith("audit.")):
+            ordered[AUDIT_ALTERED] = pointers
+        if name != AUDIT_ALTERED:
             ordered[name] = value
-    ordered.setdefault(semconv.AUDIT_ALTERED, pointers)
+    ordered.setdefault(AUDIT_ALTERED, pointers)
     return ordered
 
 
@@ -231,19 +280,8 @@ def _add_odd(whole: dict[str, object], key: object, value: object, altered: list
     whole[stored] = clean(value, pointer, altered, 3)
 
 
-def _clean_member(name: str, value: object, altered: list[str]) -> object:
-    return clean(value, pointer_to("/attributes", name), altered, 3)
-
-
-def _thing(whole: dict[str, object], id_name: str, type_name: str, thing: object, altered: list[str]) -> None:
-    try:
-        thing_id, thing_type = thing.id, thing.type  # type: ignore[attr-defined]
-    except AttributeError:
-        thing_id, thing_type = thing, None
+def _add_thing(whole: dict[str, object], id_name: str, type_name: str, thing: object, altered: list[str]) -> None:
+    thing_id, thing_type = (thing.id, thing.type) if isinstance(thing, Target | Source) else (thing, None)
     whole[id_name] = check_text(id_name, thing_id, altered)
     if thing_type is not None:
         whole[type_name] = check_text(type_name, thing_type, altered)
-
-
-_COMMON_ACTIONS: Final = frozenset({"EXECUTE", "READ", "WRITE", "DELETE", "APPROVE", "CREATE", "UPDATE"})
-_OUTCOME_WORDS: Final = semconv.OUTCOMES

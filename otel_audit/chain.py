@@ -9,6 +9,8 @@ import hashlib
 import hmac
 from typing import Final, NamedTuple
 
+_sha256 = hashlib.sha256
+
 GENESIS: Final = hashlib.sha256(b"").hexdigest()
 """``prev_hash`` of the first entry of a log: SHA-256 of the empty string."""
 
@@ -35,7 +37,7 @@ def entry_hash(prefix: bytes) -> str:
     Returns:
         64 lower-case hexadecimal digits.
     """
-    return hashlib.sha256(prefix).hexdigest()
+    return _sha256(prefix).hexdigest()
 
 
 def entry_hmac(key: bytes, digest_hex: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
 from .errors import AuditConfigError
-from .line import IntegrityMode
+from .semconv import IntegrityMode
 
 OTEL_AUDIT_FILE: Final = "OTEL_AUDIT_FILE"
 """Path of the log. No default: `configure` alone falls back to ``audit.jsonl``."""
@@ -101,7 +101,9 @@ def file_settings(
     key_file = hmac_key_file if hmac_key_file is not None else environ.get(OTEL_AUDIT_HMAC_KEY_FILE) or None
     settings = FileSettings(
         path=_log_path(given_path),
-        integrity=_pick(environ, OTEL_AUDIT_INTEGRITY, "integrity", integrity, _words("chain", "hash", "none"), "chain"),
+        integrity=_pick(
+            environ, OTEL_AUDIT_INTEGRITY, "integrity", integrity, _words("chain", "hash", "none"), "chain"
+        ),
         durability=_pick(
             environ, OTEL_AUDIT_DURABILITY, "durability", durability, _words("always", "interval", "os"), "always"
         ),

@@ -10,17 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from . import semconv
 from .attributes import with_altered
-from .chain import entry_hmac
+from .chain import entry_hash, entry_hmac
 from .errors import AuditRecordError
+from .semconv import IntegrityMode
 from .value import pointer_to
-
-IntegrityMode = Literal["chain", "hash", "none"]
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """A line with its LF."""
@@ -51,6 +50,7 @@ class Draft(NamedTuple):
 
 
 _seconds: dict[int, bytes] = {}
+"""Recent seconds as text: nearly every time that is formatted lies in the current one."""
 
 
 def format_time(time_ns: int) -> bytes:
@@ -59,17 +59,20 @@ def format_time(time_ns: int) -> bytes:
     Raises:
         AuditRecordError: It lies outside the years 1 to 9999.
     """
-    second, fraction = divmod(time_ns, 1_000_000_000)
-    text = _seconds.get(second)
-    if text is None:
-        try:
-            text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0").encode()
-        except (OverflowError, ValueError):
-            raise AuditRecordError(f"timestamp_ns: expected a time in the years 1 to 9999, got {time_ns}") from None
-        if len(_seconds) > 8:
-            _seconds.clear()  # only the current second is asked for often
-        _seconds[second] = text
-    return b"%b.%09dZ" % (text, fraction)
+    second = time_ns // 1_000_000_000
+    text = _seconds.get(second) or _format_second(second)
+    return b"%b.%09dZ" % (text, time_ns - second * 1_000_000_000)
+
+
+def _format_second(second: int) -> bytes:
+    try:
+        text = (_EPOCH + timedelta(seconds=second)).isoformat()[:19].encode()
+    except (OverflowError, ValueError):
+        raise AuditRecordError(f"timestamp_ns: expected a time in the years 1 to 9999, got {second} s") from None
+    if len(_seconds) > 8:
+        _seconds.clear()
+    _seconds[second] = text
+    return text
 
 
 def encode_context(resource: Mapping[str, object], scope: tuple[str, str | None] | None) -> bytes:
@@ -89,7 +92,9 @@ def encode_context(resource: Mapping[str, object], scope: tuple[str, str | None]
         encoded += b',"resource":%b' % members
     if scope is not None:
         name, version = scope
-        encoded += b',"scope":%b' % orjson.dumps({"name": name} if version is None else {"name": name, "version": version})
+        encoded += b',"scope":%b' % orjson.dumps(
+            {"name": name} if version is None else {"name": name, "version": version}
+        )
     return encoded
 
 
@@ -98,13 +103,12 @@ def encode(
     time_ns: int,
     attributes: dict[str, object],
     after: bytes,
-    *,
-    severity_text: str | None = None,
-    severity_number: int | None = None,
-    body: object = None,
     trace_id: int = 0,
     span_id: int = 0,
     trace_flags: int = 0,
+    body: object = None,
+    severity_text: str | None = None,
+    severity_number: int | None = None,
 ) -> Draft:
     """Return the draft of an entry.
 
@@ -113,48 +117,57 @@ def encode(
         time_ns: When it happened, nanoseconds since 1970.
         attributes: From `otel_audit.attributes`: JSON values only, ``audit.*`` first.
         after: From `encode_context`.
-        body: A JSON value.
         trace_id: The ids are left out unless both are set; likewise ``span_id``.
+        body: A JSON value.
 
     Raises:
         AuditRecordError: The time lies outside the years 1 to 9999.
     """
-    members = b""
+    members = orjson.dumps(attributes)
+    head = event_name
     if severity_text is not None:
-        members = b',"severity_text":%b' % orjson.dumps(severity_text)
+        head = b'%b,"severity_text":%b' % (head, orjson.dumps(severity_text))
     if severity_number is not None:
-        members += b',"severity_number":%d' % severity_number
-    trace = b',"trace_id":"%032x","span_id":"%016x","trace_flags":"%02x"' % (trace_id, span_id, trace_flags) if trace_id and span_id else b""
-    head = b',"time":"%b","event_name":%b%b' % (format_time(time_ns), event_name, members)
-    if body is not None:
-        encoded = b'%b,"body":%b,"attributes":%b%b' % (head, orjson.dumps(body), orjson.dumps(attributes), trace)
-    else:
-        encoded = b'%b,"attributes":%b%b' % (head, orjson.dumps(attributes), trace)
+        head = b'%b,"severity_number":%d' % (head, severity_number)
+    trace = b""
+    if trace_id and span_id:
+        trace = b',"trace_id":"%032x","span_id":"%016x","trace_flags":"%02x"' % (trace_id, span_id, trace_flags)
+    encoded_body = b"" if body is None else b',"body":%b' % orjson.dumps(body)
+    start = (b',"time":"', format_time(time_ns), b'","event_name":', head)
+    before = b"".join((*start, encoded_body, b',"attributes":', members, trace))
     room = MAX_LINE_BYTES - _RESERVED_BYTES - len(after)
-    if len(encoded) > room:
-        encoded = head + _fit(body, attributes, room - len(head) - len(trace)) + trace
-    return Draft(attributes[semconv.AUDIT_RECORD_ID], time_ns, encoded, after)  # type: ignore[arg-type]
+    if len(before) > room:
+        fixed = b"".join(start)
+        before = fixed + _fit(body, attributes, room - len(fixed) - len(trace)) + trace
+    return Draft(attributes[semconv.AUDIT_RECORD_ID], time_ns, before, after)  # type: ignore[arg-type]
 
 
 def seal(
-    draft: Draft, seq: int, observed_ns: int, prev_hash: str, mode: IntegrityMode = "chain", key: bytes | None = None
+    draft: Draft,
+    seq: int,
+    observed_time: bytes,
+    prev_hash: str,
+    mode: IntegrityMode = "chain",
+    key: bytes | None = None,
 ) -> tuple[bytes, str]:
     """Return the finished line with its LF, and its ``hash`` (empty in mode ``none``).
 
     Args:
-        observed_ns: Taken under the lock, nanoseconds since 1970.
+        observed_time: From `format_time`, taken under the lock.
         prev_hash: ``hash`` of the entry before; `otel_audit.chain.GENESIS` for the first.
         key: The HMAC key's raw bytes, in mode ``chain`` only.
     """
-    prefix = b'{"seq":%d%b,"observed_time":"%b"%b' % (seq, draft.before, format_time(observed_ns), draft.after)
-    if mode == "none":
-        return prefix + b"}\n", ""
+    parts = (b'{"seq":', b"%d" % seq, draft.before, b',"observed_time":"', observed_time, b'"', draft.after)
     if mode == "chain":
-        prefix = b'%b,"prev_hash":"%b"' % (prefix, prev_hash.encode())
-    digest = hashlib.sha256(prefix).hexdigest()
+        prefix = b"".join((*parts, b',"prev_hash":"', prev_hash.encode(), b'"'))
+    elif mode == "hash":
+        prefix = b"".join(parts)
+    else:
+        return b"".join((*parts, b"}\n")), ""
+    digest = entry_hash(prefix)
     if key is not None:
         return b'%b,"hash":"%b","hmac":"%b"}\n' % (prefix, digest.encode(), entry_hmac(key, digest).encode()), digest
-    return b'%b,"hash":"%b"}\n' % (prefix, digest.encode()), digest
+    return b"".join((prefix, b',"hash":"', digest.encode(), b'"}\n')), digest
 
 
 def _fit(body: object, attributes: dict[str, object], room: int) -> bytes:
@@ -198,7 +211,9 @@ def _fit(body: object, attributes: dict[str, object], room: int) -> bytes:
     if len(encoded) <= room:
         return encoded
     # so many pointers into the body or the arguments that they fill the line: name their tops
-    tops = list(dict.fromkeys("/".join(pointer.split("/")[: 2 if pointer.startswith("/body") else 3]) for pointer in kept))
+    tops = list(
+        dict.fromkeys("/".join(pointer.split("/")[: 2 if pointer.startswith("/body") else 3]) for pointer in kept)
+    )
     return _members(body, own, tops)
 
 

@@ -8,7 +8,7 @@ them are deprecated.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 SCHEMA_VERSION: Final = "1.0.0"
 FORMAT_VERSION: Final = "1"
@@ -53,6 +53,8 @@ ACTOR_TYPES: Final = frozenset({"user", "service", "system"})
 OUTCOMES: Final = frozenset({"success", "failure", "unknown"})
 PHASES: Final = frozenset({"intent", "outcome"})
 DECISIONS: Final = frozenset({"allow", "block", "error", "override"})
+IntegrityMode = Literal["chain", "hash", "none"]
+"""The words of ``audit.integrity.mode``."""
 
 # Stamped on the log record, never inside the line
 AUDIT_SEQUENCE_NUMBER: Final = "audit.sequence.number"

@@ -26,8 +26,8 @@ MAX_DEPTH: Final = 64
 MAX_NODES: Final = 1_000_000
 """Values visited for one record: a small graph that shares its lists can unfold without end."""
 
-_INT_MIN: Final = -(2**63)
-_INT_MAX: Final = 2**63 - 1
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**63 - 1
 
 
 def clean(value: object, pointer: str, altered: list[str], depth: int) -> object:
@@ -48,7 +48,7 @@ def clean(value: object, pointer: str, altered: list[str], depth: int) -> object
         if value.isascii():  # type: ignore[attr-defined]
             return value
     elif kind is int:
-        if _INT_MIN <= value <= _INT_MAX:  # type: ignore[operator]
+        if INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
             return value
     elif kind is bool or value is None:
         return value
@@ -134,7 +134,7 @@ class _Walk:
 
     def integer(self, value: int, pointer: str, depth: int) -> object:
         value = int.__index__(value)
-        if _INT_MIN <= value <= _INT_MAX:
+        if INT_MIN <= value <= INT_MAX:
             return value
         self.altered.append(pointer)
         # str() refuses more than 4,300 digits (a guard against quadratic time)

@@ -27,15 +27,16 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_configure() -> None:
-    """Drop the settings of the machine: each test makes its own."""
+    """Drop the settings of the machine: each test makes its own. Only the service has a name."""
     for name in tuple(os.environ):
         if name.startswith("OTEL_"):
             del os.environ[name]
+    os.environ["OTEL_SERVICE_NAME"] = "test"
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Give each test an environment without OTEL_*, and fail it if it leaves a provider or an actor behind."""
+    """Give each test an environment of its own, and fail it if it leaves a provider or an actor behind."""
     environ = dict(os.environ)
     yield
     provider = set_audit_provider(None)

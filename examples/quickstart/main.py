@@ -12,11 +12,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +59,17 @@ def main() -> int:
     repository = find_repository(options.parse_args().repository, workspace)
     path = Path(os.environ.get("OTEL_AUDIT_FILE") or workspace / "audit.jsonl").absolute()
 
-    # 1. Three statements switch auditing on. The rest of an agent stays as it is.
+    heading("An agent works, and its log grows")
+    print(f"release-agent acts for maya@example.com\nrepository  {repository}\nlog         {path}\n")
+    log = GrowingLog(path)
+
+    # 1. Tracing is what it always was. Two statements switch auditing on.
     resource = Resource.create({"service.name": "quickstart"})
     trace.set_tracer_provider(TracerProvider(resource=resource))
     otel_audit.configure(path, resource=resource, propagate_actor=True, trust_baggage=True)
     AuditInstrumentor().instrument(frameworks=["mcp"])
 
-    # 2. The agent works, and says who it is and for whom.
-    heading("An agent works, and the log grows")
-    print(f"repository  {repository}\nlog         {path}\n")
-    log = GrowingLog(path)
+    # 2. The agent says who it is and for whom, and works as before.
     with (
         acting_as("maya@example.com", type="user"),
         acting_as("release-agent"),
@@ -73,24 +78,23 @@ def main() -> int:
         summary = asyncio.run(read_repository(repository, log))
         receipt = write_summary(workspace / "summary.txt", summary)
         log.show_new_entries()
-    print(f"\nBoth processes wrote to one chain, all in trace {span.get_span_context().trace_id:032x}.")
+    print(f"\nTwo processes, one chain, one trace: {span.get_span_context().trace_id:032x}")
 
-    # 3. Anybody can check the chain, with the file alone.
+    # 3. Anybody who has the file can check it.
     heading("The log is checked")
     verify(path, "--anchor", str(receipt))
 
-    # 4. On copies: what a change looks like.
-    heading("One byte is changed, in a copy")
+    # 4. On copies: what tampering looks like.
+    heading("In a copy, one byte is changed: git_show becomes gut_show")
     verify(copy_with_one_byte_changed(path, workspace / "changed.jsonl"))
-    heading("The last line is dropped, in a copy")
-    print("Nothing in the file shows it; the receipt that the agent was given does.\n")
+    heading("In a copy, the last line is dropped: the agent's receipt tells")
     verify(copy_without_last_line(path, workspace / "shortened.jsonl"), "--anchor", str(receipt))
 
     heading("Try next")
     log_file = shlex.quote(str(path))
     print(f"python3 -m uv run otel-audit show {log_file}")
     print(f"python3 -m uv run otel-audit verify {log_file} \\\n    --anchor {receipt}")
-    print(f"sed -n {receipt.seq}p {log_file} | head -c -76 | sha256sum  # the hash above")
+    print(f"sed -n {receipt.seq}p {log_file} | head -c -76 | sha256sum  # the same hash")
     return 0
 
 
@@ -120,12 +124,12 @@ def write_summary(path: Path, text: str) -> AuditReceipt:
 
 
 class GrowingLog:
-    """Prints each entry once it is in the file."""
+    """Prints each entry, once, as it comes into the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.shown = sum(1 for _ in read_log(path)) if path.exists() else 0
-        print("  seq  process         phase    outcome  target            actor          trace")
+        print("  seq  process         phase    outcome  target            actor           trace")
 
     def show_new_entries(self) -> None:
         """Print what has come since the last time."""
@@ -141,17 +145,21 @@ class GrowingLog:
                 f" {attributes.get('audit.phase', ''):<7}",
                 f" {attributes['audit.outcome']:<7}",
                 f" {target:<16}",
-                f" {attributes['audit.actor.id']:<13}",
-                f" {(entry.trace_id or '')[:8]}",
+                f" {attributes['audit.actor.id']:<14}",
+                f" {(entry.trace_id or '-')[:8]}",
             )
 
 
 def verify(path: Path, *options: str) -> None:
-    """Run ``otel-audit verify``."""
-    print("$ otel-audit verify", shlex.quote(str(path)), *options)
-    sys.stdout.flush()
-    status = otel_audit_command(["verify", str(path), *options])
-    print(f"exit status {status}")
+    """Run ``otel-audit verify`` and print what it says, folders and hashes shortened."""
+    said = StringIO()
+    with redirect_stdout(said):
+        print("$ otel-audit verify", path, *options)
+        status = otel_audit_command(["verify", str(path), *options])
+        print(f"exit status {status}")
+    short = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", said.getvalue().replace(f"{path.parent}/", ""))
+    for line in short.splitlines():
+        print(textwrap.fill(line, width=88, subsequent_indent="    ", break_on_hyphens=False))
 
 
 def copy_with_one_byte_changed(log: Path, copy: Path) -> Path:

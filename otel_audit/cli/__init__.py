@@ -55,8 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (AuditError, OSError) as error:
+    except AuditError as error:
         _say(f"{error}")
+        return UNUSABLE
+    except OSError as error:  # what reads a log raises AuditError: only writing is left
+        _say(f"cannot write the result: {error.strerror or error}")
         _discard_stdout()
         return UNUSABLE
     return status

@@ -20,7 +20,7 @@ from otel_audit.reader import read_log
 SUMMARY: Final = "show entries of an audit log"
 DESCRIPTION: Final = """\
 Show entries: when, who, on whose behalf, what, upon what, how it ended. Entries are shown as they
-stand: "otel-audit verify" says whether they can be believed. Control characters in them are
+stand, and lines that are none are passed over: "otel-audit verify" says what to believe. Control characters in them are
 escaped. A folder, or any segment, stands for the whole log."""
 EPILOG: Final = """\
 exit status:
@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the entries that were asked for, and return the exit status."""
-    entries: Iterable[Entry] = read_log(arguments.path)
+    entries: Iterable[Entry] = read_log(
+        arguments.path, since_seq=1 if arguments.open else arguments.seq or 1, trace_id=arguments.trace_id
+    )
     if arguments.open:
         entries = open_intents(entries)
     entries = (entry for entry in entries if _matches(entry, arguments))
@@ -80,12 +82,10 @@ def open_intents(entries: Iterable[Entry]) -> Iterator[Entry]:
 def _matches(entry: Entry, arguments: argparse.Namespace) -> bool:
     if arguments.seq is not None:
         return entry.seq == int(arguments.seq)
-    if arguments.record_id is not None:
-        return arguments.record_id in (
-            entry.attributes.get(semconv.AUDIT_RECORD_ID),
-            entry.attributes.get(semconv.AUDIT_INTENT_ID),
-        )
-    return arguments.trace_id is None or entry.trace_id == arguments.trace_id
+    return arguments.record_id is None or arguments.record_id in (
+        entry.attributes.get(semconv.AUDIT_RECORD_ID),
+        entry.attributes.get(semconv.AUDIT_INTENT_ID),
+    )
 
 
 def _text(entry: Entry, name: str) -> str:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from otel_audit.cli.text import path_text, plural, visible
 from otel_audit.verify import Finding, VerifyReport
 
-UNANCHORED = (
+UNANCHORED: Final = (
     "nothing outside the file proves its tail complete: lines cut off its end leave no trace in it.\n"
     "  keep the head above, or receipts, in another place, and check with --anchor SEQ:HASH"
 )
+
+_COUNTED: Final = {
+    "gap": ("entry", "entries"),
+    "truncated": ("entry", "entries"),
+    "diverged": ("anchor", "anchors"),
+}
 
 
 def as_text(report: VerifyReport, anchors: list[str]) -> Iterator[str]:
@@ -35,9 +42,7 @@ def finding_text(finding: Finding) -> str:
     severity = "" if finding.severity == "error" else f"{finding.severity}: "
     about = [] if finding.seq is None else [f"seq {finding.seq}"]
     if finding.count > 1:
-        about.append(
-            plural(finding.count, "entry", "entries") if finding.kind == "gap" else plural(finding.count, "line")
-        )
+        about.append(plural(finding.count, *_COUNTED.get(finding.kind, ("line", "lines"))))
     where = f"{', '.join(about)}: " if about else ""
     return visible(f"{place}: {severity}{finding.kind}: {where}expected {finding.expected}, got {finding.got}")
 

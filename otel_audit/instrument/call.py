@@ -23,7 +23,7 @@ class Call:
 
     function: Callable[..., Any]
     instance: object
-    arguments: Mapping[str, object]
+    arguments: Mapping[str, Any]
 
 
 class Binder:

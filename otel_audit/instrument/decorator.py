@@ -16,7 +16,7 @@ from otel_audit.pipeline.wrapper import BoundWrapper, Wrapper
 
 __all__ = ["Call", "audited", "is_audited"]
 
-F = TypeVar("F", bound=Callable[..., Any] | property)
+F = TypeVar("F", bound="Callable[..., Any] | property | classmethod[Any, Any, Any]")
 
 _MAX_WRAPPERS = 100
 

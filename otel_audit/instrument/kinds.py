@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import CoroutineType
 from typing import Any
 
-from opentelemetry.context import Context, attach, get_current
+from opentelemetry.context import Context, get_current
 
 from otel_audit.instrument.plan import Plan
 from otel_audit.instrument.run import Run
+from otel_audit.instrument.span import current_tracer
 from otel_audit.pipeline.resume import OwnContext, aresumed, resumed
 
 Args = tuple[Any, ...]
@@ -38,26 +39,38 @@ def _around_call(plan: Plan) -> Wrap:
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: Args, kwargs: Kwargs) -> Any:
         if plan.optional and not plan.logger.enabled():
             return wrapped(*args, **kwargs)
-        run = plan.begin(instance, args, kwargs)
+        if plan.dynamic or (plan.span and current_tracer() is not None):
+            return _call(plan, wrapped, instance, args, kwargs)
+        # The same as `_call` without what most calls do not need.
+        action = plan.logger.start_action(plan.event_name, **plan.static)
         try:
-            if run.context is None:
-                result = wrapped(*args, **kwargs)
-            else:
-                outer = get_current()
-                attach(run.context)
-                try:
-                    result = wrapped(*args, **kwargs)
-                finally:
-                    attach(outer)
+            result = wrapped(*args, **kwargs)
         except BaseException as error:
-            run.fail(error)
+            action.fail(error)
             raise
         if type(result) is CoroutineType:
-            return _rest_of_coroutine(run, result)
-        run.finish(result)
+            return _rest_of_coroutine(Run.of(action), result)
+        action.end()
         return result
 
     return wrapper
+
+
+def _call(plan: Plan, wrapped: Callable[..., Any], instance: Any, args: Args, kwargs: Kwargs) -> Any:
+    run = plan.begin(instance, args, kwargs)
+    try:
+        if run.context is None:
+            result = wrapped(*args, **kwargs)
+        else:
+            with OwnContext(run.context):
+                result = wrapped(*args, **kwargs)
+    except BaseException as error:
+        run.fail(error)
+        raise
+    if type(result) is CoroutineType:
+        return _rest_of_coroutine(run, result)
+    run.finish(result)
+    return result
 
 
 async def _rest_of_coroutine(run: Run, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from otel_audit.attributes import check_action, check_actor, check_event_name, check_text, check_word
 from otel_audit.errors import AuditConfigError
@@ -68,11 +68,13 @@ class Plan:
                 raise AuditConfigError(f"capture: expected parameters of {function_name}, got {name!r}")
         if on_failure is not None and on_failure not in ON_FAILURE:
             raise AuditConfigError(f"on_failure: expected closed or open, got {on_failure!r}")
-        self.static: dict[str, Any] = {
-            "action": check_action(action),
-            "phases": check_word("phases", phases, PHASES),
-            "on_failure": on_failure,
-        }
+        self.static: dict[str, Any] = {}
+        if check_action(action) != "EXECUTE":
+            self.static["action"] = action
+        if check_word("phases", phases, PHASES) != "both":
+            self.static["phases"] = phases
+        if on_failure is not None:
+            self.static["on_failure"] = on_failure
         self.actor = _settle(self.static, "actor", actor, _checked_actor)
         self.target = _settle(self.static, "target", target, _checked_target)
         self.attributes = _settle(self.static, "attributes", attributes, _checked_attributes)
@@ -117,13 +119,13 @@ class Plan:
             )
         return parts
 
-    def _capturable(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
+    def _capturable(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the arguments, those of ``**kwargs`` under their own names."""
         keywords = self.binder.keywords
         if keywords is None or keywords in self.capture or keywords not in arguments:
             return arguments
         named = {name: value for name, value in arguments.items() if name != keywords}
-        return {**cast("dict[str, object]", arguments[keywords]), **named}
+        return {**arguments[keywords], **named}
 
 
 def _settle(static: dict[str, Any], name: str, given: Any, check: Callable[[Any], Any]) -> Callable[[Call], Any] | None:
@@ -154,7 +156,7 @@ def _checked_actor(actor: Actor | str | None) -> Actor | None:
     return checked
 
 
-def _checked_target(target: Target | str | None) -> Target | str | None:
+def _checked_target(target: Any) -> Target | str | None:
     if hasattr(target, "close"):  # a coroutine, which would be stored as its own text
         target.close()
         raise TypeError("expected a plain function, got a coroutine function")
@@ -162,7 +164,7 @@ def _checked_target(target: Target | str | None) -> Target | str | None:
         check_text(AUDIT_TARGET_ID, target.id, [])
     elif target is not None:
         check_text(AUDIT_TARGET_ID, target, [])
-    return target
+    return target  # type: ignore[no-any-return]
 
 
 def _checked_attributes(attributes: Mapping[str, object] | None) -> Mapping[str, object] | None:

@@ -45,6 +45,13 @@ class Run:
             self._span = start_span(tracer, event_name, function_name)
             self.context = set_span_in_context(self._span)
 
+    @classmethod
+    def of(cls, action: AuditAction) -> Run:
+        """Return the run of an action that is begun and has no span."""
+        run = cls("", "", span=False, capture_result=False)
+        run.action = action
+        return run
+
     def finish(self, result: object) -> None:
         """Record that the call returned."""
         try:

@@ -23,8 +23,8 @@ from .tail import (
     follow,
     follow_linked,
     identity_of,
-    next_entry,
     measure_fragment,
+    next_entry,
     read_identity,
     read_tail,
 )
@@ -58,12 +58,25 @@ class ActiveFile:
         due: Drafts to be written before the next entry, in the same write.
         prefix: The LF that the file's last bytes lack; comes before all else.
         mark: The end and the last bytes before it, in one tuple: read without the write lock.
-        witness: The mark that is known to be on the device.
+        synced: The mark that is known to be on the device.
         unsynced: What was written since: per entry ``(seq, end, last bytes)``.
         retired: Why this file must be closed and opened anew before the next write.
     """
 
-    __slots__ = ("checked_ns", "due", "fd", "identity", "mark", "path", "prefix", "retired", "stream_id", "tail", "unsynced", "witness")
+    __slots__ = (
+        "checked_ns",
+        "due",
+        "fd",
+        "identity",
+        "mark",
+        "path",
+        "prefix",
+        "retired",
+        "stream_id",
+        "synced",
+        "tail",
+        "unsynced",
+    )
 
     def __init__(self, fd: int, path: str) -> None:
         self.fd = fd
@@ -73,8 +86,7 @@ class ActiveFile:
         self.tail = Tail(0, GENESIS, 0)
         self.due: list[Draft] = []
         self.prefix = b""
-        self.mark = (0, b"")
-        self.witness: Witness | None = None
+        self.mark = self.synced = (0, b"")
         self.unsynced: deque[Written] = deque()
         self.checked_ns = 0
         self.retired: BaseException | None = None
@@ -117,9 +129,9 @@ class ActiveFile:
             raise TailIsTornError
         self.mark = (size, files.read(self.fd, max(0, size - WITNESS_BYTES), size))
 
-    def remember(self) -> Witness:
-        """Return what must still stand in the file when it is opened again."""
-        return Witness(self.identity, self.stream_id, *self.mark)
+    def remember(self, mark: tuple[int, bytes]) -> Witness | None:
+        """Return what must still stand in the file when it is opened again; None: nothing yet."""
+        return Witness(self.identity, self.stream_id, *mark) if mark[0] else None
 
 
 class TailIsTornError(Exception):
@@ -212,7 +224,7 @@ def _examine(
         )
     )
     file.checked_ns = now
-    file.witness = file.remember()
+    file.synced = file.mark
 
 
 def _check_identity(path: str, identity: Identity, settings: FileSettings, public_key_id: str | None) -> None:
@@ -233,11 +245,7 @@ def _key_text(public_key_id: str | None) -> str:
 
 
 def _check_witness(fd: int, path: str, identity: Identity | None, witness: Witness) -> None:
-    if (
-        not stands(fd, witness.end, witness.last_bytes)
-        or identity is None
-        or identity.stream_id != witness.stream_id
-    ):
+    if not stands(fd, witness.end, witness.last_bytes) or identity is None or identity.stream_id != witness.stream_id:
         raise AuditLogPoisonedError(
             f"{path}: the entry that this process wrote last, up to byte {witness.end}, is not there any more; "
             "nothing was written"

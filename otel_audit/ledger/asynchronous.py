@@ -35,7 +35,7 @@ class AsyncAppender:
         self._sync = sync
         self._lock = threading.Lock()
         self._waiting: list[tuple[Ticket, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-        self._syncing = False
+        self._starter: asyncio.AbstractEventLoop | None = None
         self._behind = 0
         self._worker: ThreadPoolExecutor | None = None
 
@@ -67,13 +67,21 @@ class AsyncAppender:
         future: asyncio.Future[None] = loop.create_future()
         with self._lock:
             self._waiting.append((ticket, loop, future))
-            start, self._syncing = not self._syncing, True
+            # a loop that was closed meanwhile never ran its callback
+            start = self._starter is None or self._starter.is_closed()
+            if start:
+                self._starter = loop
         if start:
-            try:
-                self._executor().submit(self._sync_waiting)
-            except RuntimeError:  # the interpreter is shutting down: no thread can be had
-                self._sync_waiting()
+            # once around the loop: the tasks that are ready now append first, undisturbed by a
+            # sync under way (the file system holds their writes up), and share this one
+            loop.call_soon(self._start)
         await future
+
+    def _start(self) -> None:
+        try:
+            self._executor().submit(self._sync_waiting)
+        except RuntimeError:  # the interpreter is shutting down: no thread can be had
+            self._sync_waiting()
 
     def _sync_waiting(self) -> None:
         """In the worker thread: sync for all who wait, until nobody does."""
@@ -81,7 +89,7 @@ class AsyncAppender:
             with self._lock:
                 batch, self._waiting = self._waiting, []
                 if not batch:
-                    self._syncing = False
+                    self._starter = None
                     return
             self._sync([ticket for ticket, _, _ in batch])
             for owner in {loop for _, loop, _ in batch}:

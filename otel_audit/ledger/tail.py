@@ -75,7 +75,9 @@ def read_identity(fd: int, path: str, end: int) -> Identity | None:
         if start == 0:
             _check_beginning(fd, path, line_end)
         if _is_whole(line):
-            raise AuditConfigError(f"{path}: expected audit.log.opened first; this is not an audit log, or its head was cut")
+            raise AuditConfigError(
+                f"{path}: expected audit.log.opened first; this is not an audit log, or its head was cut"
+            )
         start = line_end + 1
     if end:
         _check_beginning(fd, path, end)

@@ -19,41 +19,26 @@ class Ticket:
         seq: 0 until it is written.
         file: The open file that it was written to; ``end`` is the offset behind its LF there.
         error: Why it is not in the log, or not as durable as promised.
-        wake: Held while its thread waits for the leader of its group.
-        lead: Its thread is to lead the next group.
+        wake: Held while its thread waits for the leader of its group; ``next`` is whom it wakes.
         gone: Its thread was interrupted and waits no more.
     """
 
-    __slots__ = (
-        "draft",
-        "end",
-        "error",
-        "file",
-        "gone",
-        "hash",
-        "lead",
-        "next",
-        "observed_ns",
-        "prev_hash",
-        "seq",
-        "stream_id",
-        "wake",
-        "woken",
-    )
+    # class attributes are the defaults: an append that nothing happens to sets few of them
+    seq: int = 0
+    hash: str = ""
+    prev_hash: str = ""
+    stream_id: str = ""
+    observed_ns: int = 0
+    end: int = 0
+    file: ActiveFile | None = None
+    error: BaseException | None = None
+    wake: threading.Lock | None = None
+    next: Ticket | None = None
+    gone: bool = False
+    woken: bool = False
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
-        self.seq = 0
-        self.hash = ""
-        self.prev_hash = ""
-        self.stream_id = ""
-        self.observed_ns = 0
-        self.end = 0
-        self.file: ActiveFile | None = None
-        self.error: BaseException | None = None
-        self.wake: threading.Lock | None = None
-        self.next: Ticket | None = None
-        self.lead = self.gone = self.woken = False
 
     def raise_error(self) -> None:
         """Raise what went wrong, if anything did: an exception of this thread's own.

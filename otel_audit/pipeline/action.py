@@ -270,4 +270,3 @@ def error_type_of(error: BaseException) -> str:
     """Return ``error.type`` of an exception: its class, with its module unless built in."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-

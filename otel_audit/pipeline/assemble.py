@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context, get_current
-from opentelemetry.util.types import AnyValue
 
 from otel_audit.attributes import audit_attributes, check_event_name
 from otel_audit.errors import AuditRecordError
 from otel_audit.line import format_time
-from otel_audit.record import Actor, Decision, Outcome, Phase
+from otel_audit.record import Actor, Decision, Outcome, Target
 from otel_audit.value import clean, clean_text, describe
 
 from .context import current_actors
-from .log_record import AuditLogRecord
+from .log_record import AuditLogRecord, EventLogRecord
 from .record_ids import new_record_id
 
 if TYPE_CHECKING:
@@ -30,23 +29,21 @@ def assemble(
     channel: Channel,
     event_name: str,
     context: Context | None,
-    *,
-    actor: Actor | str | None = None,
+    action: str = "EXECUTE",
     outcome: Outcome = "success",
-    decision: Decision | None = None,
-    phase: Phase | None = None,
-    severity_number: int | None = None,
-    severity_text: str | None = None,
-    body: object = None,
+    actor: Actor | str | None = None,
+    target: Target | str | None = None,
     attributes: Mapping[str, object] | None = None,
-    record_id: str | None = None,
-    timestamp_ns: int | None = None,
-    delegation: Sequence[str] | None = None,
-    altered: Sequence[str] = (),
+    *,
     deferred: bool = False,
-    **members: Any,
+    **rare: Any,
 ) -> AuditLogRecord:
     """Return the log record of an act, checked and cleaned.
+
+    Args:
+        context: Gives span and actor; the current one if None.
+        deferred: See `AuditLogRecord`.
+        rare: The other members of an `AuditRecord`, and ``altered``, ``arguments``, ``result``.
 
     Raises:
         AuditRecordError: It breaks the schema.
@@ -54,49 +51,45 @@ def assemble(
     if context is None:
         context = get_current()
     if event_name not in _checked_names:
-        event_name = check_event_name(event_name)
-        if len(_checked_names) < 4096:
-            _checked_names.add(event_name)
+        event_name = _check_name(event_name)
     actors = current_actors(context)
     if actor is None:
         actor = actors[-1] if actors else channel.provider.service_actor()
     elif isinstance(actor, str):
         actor = Actor(actor)
-    if delegation is None and len(actors) > 1:
-        delegation = [member.id for member in actors]
-    if decision is not None and phase is None:
-        outcome = _outcome_of_decision(outcome, decision)
-    elif phase == "intent":
+    if len(actors) > 1 and rare.get("delegation") is None:
+        rare["delegation"] = [member.id for member in actors]
+    altered: list[str] = []
+    if not rare:
+        time_ns = time.time_ns()
+        whole = audit_attributes(new_record_id(), actor, action, outcome, target, attributes, altered)
+        log = EventLogRecord(time_ns, context, event_name, whole, None, None, None)
+        return AuditLogRecord(log, channel.resource, channel.scope, channel.after, deferred)
+    phase, decision = rare.get("phase"), rare.get("decision")
+    if phase == "intent":
         outcome = "unknown"
-    changed = list(altered)
+    elif decision is not None and phase is None:
+        outcome = _outcome_of_decision(outcome, decision)
+    altered.extend(rare.pop("altered", ()))
+    body = rare.pop("body", None)
     if body is not None:
-        body = clean(body, "/body", changed, 2)
+        body = clean(body, "/body", altered, 2)
+    severity, severity_text = _check_severity(rare.pop("severity_number", None), rare.pop("severity_text", None))
+    timestamp_ns = rare.pop("timestamp_ns", None)
     time_ns = time.time_ns() if timestamp_ns is None else _check_time(timestamp_ns)
+    record_id = rare.pop("record_id", None)
     whole = audit_attributes(
-        new_record_id() if record_id is None else record_id,
-        actor,
-        outcome=outcome,
-        phase=phase,
-        decision=decision,
-        delegation=delegation,
-        attributes=attributes,
-        altered=changed,
-        **members,
+        new_record_id() if record_id is None else record_id, actor, action, outcome, target, attributes, altered, **rare
     )
-    severity = None
-    if severity_number is not None or severity_text is not None:
-        severity, severity_text = _check_severity(severity_number, severity_text)
-    log = LogRecord(
-        timestamp=time_ns,
-        observed_timestamp=time_ns,
-        context=context,
-        severity_text=severity_text,
-        severity_number=severity,
-        body=cast("AnyValue", body),
-        attributes=cast("dict[str, AnyValue]", whole),
-        event_name=event_name,
-    )
+    log = EventLogRecord(time_ns, context, event_name, whole, body, severity_text, severity)
     return AuditLogRecord(log, channel.resource, channel.scope, channel.after, deferred)
+
+
+def _check_name(event_name: str) -> str:
+    event_name = check_event_name(event_name)
+    if len(_checked_names) < 4096:
+        _checked_names.add(event_name)
+    return event_name
 
 
 def _outcome_of_decision(outcome: Outcome, decision: Decision) -> Outcome:

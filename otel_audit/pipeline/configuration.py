@@ -23,7 +23,7 @@ from otel_audit.environment import (
     provider_settings,
 )
 from otel_audit.errors import AuditConfigError
-from otel_audit.line import IntegrityMode
+from otel_audit.semconv import IntegrityMode
 
 from .context import set_baggage_policy
 from .exporter import AuditFileLogExporter

@@ -8,16 +8,16 @@ executors. Over process borders it goes in baggage, and only where the provider'
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Coroutine
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
+from opentelemetry import baggage
 from opentelemetry.context import Context, attach, create_key, get_current, set_value
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_audit.attributes import check_actor
 from otel_audit.pipeline import actor_baggage
-from otel_audit.pipeline.resume import OwnContext, aresumed, resumed
+from otel_audit.pipeline.in_context import in_context
 from otel_audit.pipeline.wrapper import Wrapper
 from otel_audit.record import Actor, ActorType
 
@@ -124,7 +124,7 @@ class acting_as:  # noqa: N801
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return the function, each run of which is by this actor."""
-        return _in_context(function, self._entered, self)
+        return cast("Callable[P, R]", in_context(function, self._entered, self))
 
     def __repr__(self) -> str:
         return f"acting_as({self._actor.id!r}, type={self._actor.type!r})"
@@ -143,51 +143,41 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
     For threads and executors, which do not inherit it: ``executor.submit(carry(f), x)``. Each
     run, in whatever thread, has the actors, the span and the baggage of the place where
     `carry` was called. Works on functions, coroutine, generator and async generator functions.
+
+    Pickled, for a pool of processes, it takes the actors, the ids of the span and the baggage.
     """
-    context = get_current()
-    return _in_context(function, lambda: context, carry)
+    return cast("Callable[P, R]", _Carry(get_current())(function))
 
 
-def _in_context(function: Callable[P, R], enter: Callable[[], Context], rewrap: Callable[[Any], Any]) -> Callable[P, R]:
-    """Wrap a function so that each run is in the context that ``enter`` returns at its start."""
-    if isinstance(function, type) or not callable(function):
-        raise TypeError(f"expected a function, got {function!r}")
+class _Carry:
+    """Binds functions to one context, and takes it into another process."""
 
-    async def aenter() -> Context:
-        return enter()
+    __slots__ = ("_context",)
 
-    async def run(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        with OwnContext(enter()):
-            return await call(*args, **kwargs)
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
-    async def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return await run(lambda: coroutine)
+    def __call__(self, function: Any) -> Any:
+        return in_context(function, lambda: self._context, self, kind=_CarriedFunction)
 
-    # What asyncio says of a coroutine that nobody awaited, or of a slow one, names the function.
-    run.__name__ = getattr(function, "__name__", run.__name__)
-    run.__qualname__ = getattr(function, "__qualname__", run.__qualname__)
+    def __reduce__(self) -> Any:
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier, self._context)
+        return _carry_in, (current_actors(self._context), carrier, dict(baggage.get_all(self._context)))
 
-    def wrap_run(wrapped: Callable[..., Any], _: object, args: Any, kwargs: Any) -> Any:
-        return run(wrapped, *args, **kwargs)
 
-    def wrap_call(wrapped: Callable[..., Any], _: object, args: Any, kwargs: Any) -> Any:
-        outer = get_current()
-        attach(enter())
-        try:
-            result = wrapped(*args, **kwargs)
-        finally:
-            attach(outer)
-        kind = type(result)
-        if kind is CoroutineType:
-            return run_coroutine(result)
-        if kind is GeneratorType:
-            return resumed(result, enter)
-        if kind is AsyncGeneratorType:
-            return aresumed(result, aenter)
-        return result
+class _CarriedFunction(Wrapper):
+    """A function that takes the context that it is bound to into another process."""
 
-    wrapper = wrap_run if inspect.iscoroutinefunction(function) else wrap_call
-    return cast("Callable[P, R]", Wrapper(function, wrapper, rewrap))
+    def __reduce__(self) -> Any:
+        return self._self_rewrap, (self.__wrapped__,)
+
+
+def _carry_in(actors: tuple[Actor, ...], carrier: dict[str, str], members: dict[str, object]) -> _Carry:
+    context = TraceContextTextMapPropagator().extract(carrier, Context())
+    for name, value in members.items():
+        context = baggage.set_baggage(name, value, context)
+    return _Carry(_with_actors(actors, context))
 
 
 def _with_actors(actors: tuple[Actor, ...], context: Context) -> Context:

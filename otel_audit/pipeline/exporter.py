@@ -155,12 +155,12 @@ class AuditFileLogExporter(LogRecordExporter):
                 log.timestamp or 0,
                 log.attributes,  # type: ignore[arg-type]
                 record.after,
-                severity_text=log.severity_text,
-                severity_number=log.severity_number,  # type: ignore[arg-type]
-                body=log.body,
-                trace_id=log.trace_id or 0,
-                span_id=log.span_id or 0,
-                trace_flags=log.trace_flags or 0,
+                log.trace_id or 0,
+                log.span_id or 0,
+                log.trace_flags or 0,
+                log.body,
+                log.severity_text,
+                None if log.severity_number is None else log.severity_number.value,
             )
         if not log.attributes or semconv.AUDIT_ACTION not in log.attributes:
             self.skipped += 1
@@ -234,4 +234,3 @@ def encoded_event_name(event_name: str) -> bytes:
             _event_names.clear()
         encoded = _event_names[event_name] = orjson.dumps(event_name)
     return encoded
-

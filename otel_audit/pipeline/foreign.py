@@ -12,7 +12,14 @@ from typing import Final
 from opentelemetry._logs import LogRecord
 
 from otel_audit import semconv
-from otel_audit.attributes import MAX_EVENT_NAME_BYTES, add_given, check_action, check_event_name, check_text, check_word
+from otel_audit.attributes import (
+    MAX_EVENT_NAME_BYTES,
+    add_given,
+    check_action,
+    check_event_name,
+    check_text,
+    check_word,
+)
 from otel_audit.attributes import with_altered
 from otel_audit.errors import AuditRecordError
 from otel_audit.value import clean, clean_text, pointer_to

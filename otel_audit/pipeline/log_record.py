@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from opentelemetry._logs import LogRecord
+from typing import cast
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LogRecordLimits, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import get_current_span
+from opentelemetry.util.types import AnyValue
 
 from otel_audit.ledger import Ticket
 from otel_audit.line import Draft
@@ -18,6 +23,34 @@ NO_LIMITS = LogRecordLimits(
     max_log_record_attribute_length=LogRecordLimits.UNSET,
 )
 """Nothing of an audit record is cut, whatever ``OTEL_*_LIMIT`` says for other records."""
+
+
+class EventLogRecord(LogRecord):
+    """The API's log record, whose own ``__init__`` looks its context up again and again."""
+
+    def __init__(
+        self,
+        time_ns: int,
+        context: Context,
+        event_name: str,
+        attributes: dict[str, object],
+        body: object,
+        severity_text: str | None,
+        severity_number: SeverityNumber | None,
+    ) -> None:
+        span_context = get_current_span(context).get_span_context()
+        self.timestamp = time_ns
+        self.observed_timestamp = time_ns
+        self.context = context
+        self.trace_id = span_context.trace_id
+        self.span_id = span_context.span_id
+        self.trace_flags = span_context.trace_flags
+        self.severity_text = severity_text
+        self.severity_number = severity_number
+        self.body = cast("AnyValue", body)
+        self.attributes = cast("dict[str, AnyValue]", attributes)
+        self.event_name = event_name
+        self.exception = None
 
 
 class AuditLogRecord(ReadWriteLogRecord):

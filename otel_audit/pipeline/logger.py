@@ -78,7 +78,19 @@ class AuditLogger:
     @overload
     def emit(self, record: AuditRecord, /, *, context: Context | None = None) -> AuditReceipt: ...
 
-    def emit(self, event: str | AuditRecord, /, *, context: Context | None = None, **members: Any) -> AuditReceipt:
+    def emit(
+        self,
+        event: str | AuditRecord,
+        /,
+        *,
+        context: Context | None = None,
+        action: str = "EXECUTE",
+        outcome: Outcome = "success",
+        actor: Actor | str | None = None,
+        target: Target | str | None = None,
+        attributes: Mapping[str, object] | None = None,
+        **rare: Any,
+    ) -> AuditReceipt:
         """Record one act; return once its entry is as durable as the durability setting promises.
 
         Args:
@@ -98,8 +110,10 @@ class AuditLogger:
         if channel is None:
             return NOT_RECORDED
         if isinstance(event, AuditRecord):
-            members, event = members_of(event, members), event.event_name
-        return self.send(channel, assemble(channel, event, context, **members))
+            record = assemble(channel, event.event_name, context, **members_of(event))
+        else:
+            record = assemble(channel, event, context, action, outcome, actor, target, attributes, **rare)
+        return self.send(channel, record)
 
     @overload
     async def aemit(
@@ -138,7 +152,7 @@ class AuditLogger:
         if channel is None:
             return NOT_RECORDED
         if isinstance(event, AuditRecord):
-            members, event = members_of(event, members), event.event_name
+            members, event = members_of(event), event.event_name
         return await self.asend(channel, assemble(channel, event, context, deferred=in_event_loop(), **members))
 
     def start_action(
@@ -170,7 +184,9 @@ class AuditLogger:
             AuditWriteError: The intent is not in the log: the action must not run.
             AuditRecordError: It breaks the schema.
         """
-        started = self._action(event_name, action, actor, target, source, attributes, arguments, altered, phases, on_failure, context)
+        started = self._action(
+            event_name, action, actor, target, source, attributes, arguments, altered, phases, on_failure, context
+        )
         started.begin()
         return started
 
@@ -195,7 +211,9 @@ class AuditLogger:
         Cancelled while the intent waits for the disk: the entry may stand, and has its outcome
         recorded as ``unknown``, as the action does not run.
         """
-        started = self._action(event_name, action, actor, target, source, attributes, arguments, altered, phases, on_failure, context)
+        started = self._action(
+            event_name, action, actor, target, source, attributes, arguments, altered, phases, on_failure, context
+        )
         await started.abegin()
         return started
 
@@ -252,7 +270,9 @@ class AuditLogger:
             return channel.provider.failed(record, error, on_failure)
         return _receipt(record)
 
-    async def asend(self, channel: Channel, record: AuditLogRecord, on_failure: OnFailure | None = None) -> AuditReceipt:
+    async def asend(
+        self, channel: Channel, record: AuditLogRecord, on_failure: OnFailure | None = None
+    ) -> AuditReceipt:
         """As `send`, without holding the event loop.
 
         Raises:
@@ -271,15 +291,10 @@ class AuditLogger:
         return _receipt(record)
 
 
-def members_of(record: AuditRecord, members: Mapping[str, object]) -> dict[str, Any]:
-    """Return the members of a record as the keywords of `assemble`.
-
-    Raises:
-        TypeError: Keywords were given beside it.
-    """
-    if members:
-        raise TypeError(f"emit() takes no {', '.join(members)} beside an AuditRecord")
-    return {name: getattr(record, name) for name in _RECORD_MEMBERS}
+def members_of(record: AuditRecord) -> dict[str, Any]:
+    """Return the members of a record that are set, as the keywords of `assemble`."""
+    members = ((name, getattr(record, name)) for name in _RECORD_MEMBERS)
+    return {name: value for name, value in members if value is not None}
 
 
 _RECORD_MEMBERS = tuple(name for name in AuditRecord.__dataclass_fields__ if name != "event_name")
@@ -302,6 +317,5 @@ def _receipt(record: AuditLogRecord) -> AuditReceipt:
 
 def _nobody_wrote() -> AuditWriteError:
     return AuditWriteError(
-        "the OpenTelemetry SDK passed the record to nobody: is OTEL_SDK_DISABLED=true set? "
-        "the record was not written"
+        "the OpenTelemetry SDK passed the record to nobody: is OTEL_SDK_DISABLED=true set? the record was not written"
     )

@@ -101,7 +101,7 @@ class AuditProvider:
         self.trust_baggage = trust_baggage
         self._service_actor = Actor(service_name(self.resource), "service")
         self._channels: dict[tuple[str, str | None], Channel] = {}
-        self._warned = False
+        self._unnamed = self._service_actor.id.startswith(UNKNOWN_SERVICE)
         self.is_shut_down = False
         # closed by us, after the program's own exit hooks
         self._sdk = LoggerProvider(self.resource, shutdown_on_exit=False, log_record_limits=NO_LIMITS)
@@ -146,8 +146,8 @@ class AuditProvider:
         """
         if self.require_actor:
             raise AuditRecordError("audit.actor.id: an actor is required: use acting_as(…) or actor=…")
-        if not self._warned and self._service_actor.id.startswith(UNKNOWN_SERVICE):
-            self._warned = True
+        if self._unnamed:
+            self._unnamed = False  # warned of once
             warnings.warn(
                 f"audit entries name {self._service_actor.id!r} as their actor: set OTEL_SERVICE_NAME, "
                 "or say who acts with otel_audit.acting_as(…)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 _POOL_SIZE = 256
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _pool: list[str] = []
 
 
@@ -13,17 +14,16 @@ def new_record_id() -> str:
     try:
         return _pool.pop()
     except IndexError:
-        random = os.urandom(16 * _POOL_SIZE)
+        digits = os.urandom(16 * _POOL_SIZE).hex()
         # a list of its own: another thread may fill the pool at the same moment
-        fresh = [_format(random[at : at + 16].hex()) for at in range(0, len(random), 16)]
+        fresh = [
+            f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-4{digits[at + 13 : at + 16]}-"
+            f"{_VARIANT[digits[at + 16]]}{digits[at + 17 : at + 20]}-{digits[at + 20 : at + 32]}"
+            for at in range(0, len(digits), 32)
+        ]
         last = fresh.pop()
         _pool.extend(fresh)
         return last
-
-
-def _format(digits: str) -> str:
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 # a forked child that took from the same pool would give two entries one id

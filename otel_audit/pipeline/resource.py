@@ -47,11 +47,7 @@ def line_members(members: Mapping[str, object], names: Iterable[str]) -> dict[st
     names = tuple(names)
     exact = {name for name in names if not name.endswith("*")}
     prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
-    return {
-        name: value
-        for name, value in members.items()
-        if name in exact or (prefixes and name.startswith(prefixes))
-    }
+    return {name: value for name, value in members.items() if name in exact or (prefixes and name.startswith(prefixes))}
 
 
 def service_name(resource: Resource) -> str:

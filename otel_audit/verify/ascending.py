@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 
 from otel_audit.verify.run import Run
 
@@ -15,7 +16,7 @@ def out_of_order(chain: Sequence[Run]) -> list[Run]:
     of two neighbours that were swapped it is the one that now stands first that is out of order,
     where a reader of the file first stumbles.
     """
-    if all(a.first < b.first for a, b in zip(chain, chain[1:], strict=False)):
+    if all(a.first < b.first for a, b in pairwise(chain)):
         return []
     places = sorted(run.first for run in chain)
     # From the back: best[i] is the most entries in an ascending part that begins at run i. A

@@ -16,6 +16,9 @@ from otel_audit.verify.seal import split_seal
 from otel_audit.verify.segment import Segment, read_blocks
 
 STRENGTH: Final[dict[str, int]] = {"none": 0, "hash": 1, "chain": 2}
+_MODES: Final[dict[str, Integrity]] = {"none": "none", "hash": "hash", "chain": "chain"}
+# No writer leaves one line of so many bytes: a file enlarged by a hole is read once, not twice.
+_MAX_HOLE_BYTES: Final = 1 << 26
 _MARK: Final = b'"audit.log.opened"'
 
 
@@ -39,49 +42,60 @@ class Declared:
     seq: int | None = None
 
 
-def lenient_version(segments: Iterable[Segment]) -> tuple[str | None, Segment | None, int]:
-    """Return the version that the first line says that is one JSON object, and where it is.
+_UNDECLARED: Final = Declared(None, "chain", None, None, None, None)
 
-    Read leniently, so that a future version is told from damage (docs/format.md, "What may
-    come later"). Lines before it that are no JSON object are fragments.
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """``audit.format.version`` of the first line that is one JSON object, and where that is."""
+
+    version: str | None
+    segment: int
+    offset: int
+
+
+def find_declaration(segments: Iterable[Segment]) -> tuple[Stated | None, Declared]:
+    """Return what the first JSON object states, and what the first readable ``opened`` declares.
+
+    The version is read leniently, before anything else, so that a future one is told from
+    damage (docs/format.md, "What may come later"); lines before it that are no object are
+    fragments. An ``opened`` whose own hash is wrong is believed only if the log has no other:
+    else one changed byte in it would put every later ``opened`` in the wrong. Reads no further
+    than it must: of a sound log the first lines.
     """
-    for segment in segments:
-        for block in read_blocks(segment):
-            at = block.offset
-            for line in block.data.split(b"\n") if block.kind == "lines" else ():
-                try:
-                    members = orjson.loads(line)
-                except orjson.JSONDecodeError:
-                    members = None
-                if isinstance(members, dict):
-                    attributes = members.get("attributes")
-                    version = attributes.get(semconv.AUDIT_FORMAT_VERSION) if isinstance(attributes, dict) else None
-                    return (version if isinstance(version, str) else None), segment, at
-                at += len(line) + 1
-        # A first segment without any object: the next one's first line says the same.
-    return None, None, 0
-
-
-def find_declaration(segments: Iterable[Segment]) -> Declared:
-    """Return what the first readable ``opened`` declares.
-
-    One whose own hash is wrong is believed only if the log has no other: else one changed
-    byte in it would put every later ``opened`` in the wrong.
-    """
+    stated: Stated | None = None
     edited: Declared | None = None
     for number, segment in enumerate(segments):
         for block in read_blocks(segment):
-            if block.kind != "lines" or _MARK not in block.data:
+            if block.kind == "piece" and block.offset > _MAX_HOLE_BYTES:
+                break
+            if block.kind != "lines" or (stated is not None and _MARK not in block.data):
                 continue
             at = block.offset
             for line in block.data.split(b"\n"):
+                if stated is None:
+                    stated = _stated(line, number, at)
+                    if stated is not None and stated.version not in (None, semconv.FORMAT_VERSION):
+                        return stated, _UNDECLARED
                 if _MARK in line:
                     declared, sound = _declaration(line, (number, at))
                     if declared is not None and sound:
-                        return declared
+                        return stated, declared
                     edited = edited or declared
                 at += len(line) + 1
-    return edited or Declared(None, "chain", None, None, None, None)
+    return stated, edited or _UNDECLARED
+
+
+def _stated(line: bytes, number: int, offset: int) -> Stated | None:
+    try:
+        members = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(members, dict):
+        return None
+    attributes = members.get("attributes")
+    version = attributes.get(semconv.AUDIT_FORMAT_VERSION) if isinstance(attributes, dict) else None
+    return Stated(version if isinstance(version, str) else None, number, offset)
 
 
 def _declaration(line: bytes, place: tuple[int, int]) -> tuple[Declared | None, bool]:
@@ -106,7 +120,7 @@ def _declaration(line: bytes, place: tuple[int, int]) -> tuple[Declared | None, 
     seal = split_seal(line)
     # The mode that the line itself is written in: what an unknown or edited word stands for.
     shape: Integrity = "none" if seal is None else "hash" if "prev_hash" not in members else "chain"
-    stated: Integrity | None = mode if mode in ("chain", "hash", "none") else None
+    stated = _MODES.get(mode or "")
     seq = members["seq"]
     assert isinstance(seq, int)
     declared = Declared(

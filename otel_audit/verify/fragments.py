@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from otel_audit import semconv
 from otel_audit.verify.drafts import Drafts, Stretches
 from otel_audit.verify.notes import Lifecycle
-from otel_audit.verify.run import Place, Region
+from otel_audit.verify.run import Place, Region, region_sha256
+from otel_audit.verify.segment import Segment
 
 _FRAGMENT = (
     semconv.AUDIT_FRAGMENT_OFFSET,
@@ -22,6 +23,7 @@ def match_regions(
     firsts: Sequence[Place | None],
     edited: frozenset[Place],
     faulty_segments: Mapping[int, Place],
+    segments: tuple[Segment, ...],
 ) -> None:
     """Mark each region as declared, or as explained by a declaration that was edited.
 
@@ -31,6 +33,7 @@ def match_regions(
         firsts: The first readable line of each segment.
         edited: Entries whose own hash is wrong.
         faulty_segments: The first faulty line of each segment that has one.
+        segments: To read the regions again.
     """
     for entry in lifecycle:
         region = regions.get(entry.place)
@@ -48,8 +51,8 @@ def match_regions(
         region.declared = (
             (offset == region.offset or moved)
             and length == region.length
-            and sha256 == region.sha256
             and not region.sealed
+            and sha256 == region_sha256(region, segments)
         )
         region.declared_by = entry.seq
 

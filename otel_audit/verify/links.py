@@ -6,6 +6,7 @@ import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from otel_audit.chain import GENESIS
@@ -74,7 +75,8 @@ def assemble(scanned: Sequence[Run], faulty: Sequence[Place], segments: tuple[Se
 
 def _is_linear(runs: Sequence[Run], *, chain: bool) -> bool:
     """Return whether each run simply follows the one before: a sound log, or only edited lines."""
-    seq, ends = 0, (GENESIS,)
+    seq = 0
+    ends: tuple[str, ...] = (GENESIS,)
     for run in runs:
         if run.seq != seq + 1 or (chain and run.prev not in ends):
             return False
@@ -207,10 +209,9 @@ class _Walk:
         """Cut off what the head has passed; the rest takes its slot."""
         lines = seq - run.seq + 1
         end: str | None = None
-        for number, (offset, line) in enumerate(run_lines(run, self.segments)):
-            if number == lines:
-                break
-            end = line_hash(line)
+        offset = run.offset
+        for at, line in islice(run_lines(run, self.segments), lines):
+            offset, end = at + len(line) + 1, line_hash(line)
         rest = run.cut(lines, offset, end)
         rest.following, run.following = run.following, rest
         rest.length = run.length - lines

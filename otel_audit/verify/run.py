@@ -8,6 +8,7 @@ and its finding cost about 1 KiB a line.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -99,7 +100,6 @@ class Region:
 
     Attributes:
         length: Bytes, the last LF left off.
-        sha256: Of those bytes.
         heads: How its lines begin (28 bytes, but for lines of only NUL bytes); at most 64 of them.
         many: There were more.
         sealed: It ends in a seal.
@@ -112,7 +112,6 @@ class Region:
     offset: int
     count: int
     length: int
-    sha256: str
     heads: frozenset[bytes]
     many: bool
     sealed: bool
@@ -131,6 +130,17 @@ class Region:
         """Return whether each line begins as ``{"seq":N,`` would, or is only NUL bytes."""
         start = b'{"seq":%d,' % seq
         return not self.many and all(head.startswith(start) or start.startswith(head) for head in self.heads)
+
+
+def region_sha256(region: Region, segments: tuple[Segment, ...]) -> str:
+    """Return SHA-256 of a region, read again: only one that an entry declares is worth it."""
+    sha256 = hashlib.sha256()
+    read = segments[region.segment].read
+    at, stop = region.offset, region.offset + region.length
+    while at < stop and (data := read(at, min(1 << 20, stop - at))):
+        sha256.update(data)
+        at += len(data)
+    return sha256.hexdigest()
 
 
 def run_lines(run: Run, segments: tuple[Segment, ...]) -> Iterator[tuple[int, bytes]]:

@@ -34,7 +34,6 @@ class _Unreadable:
     reason: str
     count: int = 0
     length: int = 0
-    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
     heads: set[bytes] = field(default_factory=set)
     many: bool = False
     end: bytes = b""
@@ -45,15 +44,13 @@ class _Unreadable:
         """Take more bytes of the current line; ``whole``: its LF follows."""
         if self.head is None:
             if self.length or self.count:
-                self.sha256.update(b"\n")
                 self.length += 1
             self.head, self.nul_only = data[:_HEAD_BYTES], True
         elif len(self.head) < _HEAD_BYTES:
             self.head = (self.head + data)[:_HEAD_BYTES]
-        self.nul_only = self.nul_only and not data.strip(b"\0")
-        self.sha256.update(data)
+        self.nul_only = self.nul_only and data == bytes(len(data))
         self.length += len(data)
-        self.end = (self.end + data)[-_SEAL_WINDOW:]
+        self.end = (self.end + data[-_SEAL_WINDOW:])[-_SEAL_WINDOW:]
         if whole:
             self.close()
 
@@ -78,7 +75,6 @@ class _Unreadable:
             offset=self.offset,
             count=self.count,
             length=self.length,
-            sha256=self.sha256.hexdigest(),
             heads=frozenset(self.heads),
             many=self.many,
             sealed=split_seal(self.end) is not None,
@@ -123,7 +119,7 @@ class Scan:
         declared = self.judge.declared
         # The tight loop knows the mode that nearly all logs are in; the rest goes line by line.
         quick = declared.mode == "chain" and declared.key_id is None
-        follower = Follower(self.notes, self.chain_only) if quick else None
+        follower = Follower(self.notes) if quick else None
         for number, segment in enumerate(self.segments):
             last = number == len(self.segments) - 1
             digest = None if last else hashlib.sha256()
@@ -140,38 +136,51 @@ class Scan:
                 self.digests.append(digest.hexdigest())
 
     def _block(self, block: Block, number: int, at: int, follower: Follower | None) -> int:
+        """Take a block; return the line after it."""
         if block.kind != "lines":
             return self._unreadable_block(block, number, at)
-        lines = block.data.split(b"\n")
-        index, offset = 0, block.offset
+        data, run = block.data, self._run
+        hashes = None
         # A block as long as the longest line may hold one that is too long: line by line, then.
-        short = len(block.data) < MAX_LINE_BYTES
-        if follower is not None and short and self._region is None and self._run is not None:
-            index, offset = self._follow(follower, lines, number, at, offset)
+        quick = follower is not None and len(data) < MAX_LINE_BYTES
+        if quick and run is not None and run.kind is None and len(run.ends) == 1:
+            assert follower is not None
+            hashes = follower.links(data, run.last_seq + 1, run.ends[0])
+        if hashes is not None and self.chain_only and _LIFECYCLE_MARK not in data:
+            assert run is not None
+            self._keep_anchors(hashes, run.last_seq + 1, 0, len(hashes), number, at)
+            self._extend(hashes[-1], len(hashes), number, at, block.offset)
+            return at + len(hashes)
+        lines = data.split(b"\n")
+        index, offset = 0, block.offset
+        if hashes is not None and follower is not None and not self.chain_only:
+            index, offset = self._follow(follower, lines, hashes, number, at, offset)
         for line in lines[index:] if index else lines:
             self._line(line, number, at + index, offset)
             index += 1
             offset += len(line) + 1
         return at + len(lines)
 
-    def _follow(self, follower: Follower, lines: list[bytes], number: int, at: int, offset: int) -> tuple[int, int]:
-        """Take lines that follow soundly from the current run; return index and offset after them."""
-        run = self._run
-        assert run is not None
-        if run.kind is not None or len(run.ends) != 1:
-            return 0, offset
-        hashes = follower.links(lines, run.last_seq + 1, run.ends[0])
-        if hashes is None:
-            return 0, offset
+    def _follow(
+        self,
+        follower: Follower,
+        lines: list[bytes],
+        hashes: list[str],
+        number: int,
+        at: int,
+        offset: int,
+    ) -> tuple[int, int]:
+        """Take lines that follow soundly from the current run; return index and offset behind."""
+        assert self._run is not None
         index = 0
-        first_seq = run.last_seq + 1
+        first_seq = self._run.last_seq + 1
         while index < len(lines):
             taken, self._observed = follower.plain(
                 lines, index, first_seq + index, self._observed, Place(number, at + index), offset
             )
             if taken > index:
+                self._keep_anchors(hashes, first_seq, index, taken, number, at)
                 self._extend(hashes[taken - 1], taken - index, number, at + index, offset)
-                self._keep_anchors(lines, hashes, first_seq, index, taken, number, at)
                 offset += sum(map(len, lines[index:taken])) + taken - index
                 index = taken
             if index < len(lines):
@@ -180,9 +189,8 @@ class Scan:
                 self._line(line, number, at + index, offset)
                 index += 1
                 offset += len(line) + 1
-                if self._region is not None or self._run is None or self._run.kind is not None:
-                    break
-                if self._run.ends != (hashes[index - 1],):
+                run = self._run
+                if run is None or run.kind is not None or run.ends != (hashes[index - 1],):
                     break
                 follower.learn(line)
         return index, offset
@@ -208,7 +216,6 @@ class Scan:
 
     def _keep_anchors(
         self,
-        lines: list[bytes],
         hashes: list[str],
         first_seq: int,
         start: int,

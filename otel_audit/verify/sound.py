@@ -14,6 +14,7 @@ by one 0.6 µs, block by block 0.3 µs.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from typing import Final
 import orjson
 
 from otel_audit import semconv
-from otel_audit.entry import MalformedLineError, check_optional, is_time
+from otel_audit.entry import MAX_EVENT_NAME_BYTES, MalformedLineError, check_optional, is_time
 from otel_audit.verify.notes import Notes
 from otel_audit.verify.run import Place
 
@@ -37,12 +38,14 @@ _EVENT: Final = b'Z","event_name":'
 _VERSION: Final = b'"audit.schema.version":"%s"' % semconv.SCHEMA_VERSION.encode()
 _TRACE: Final = re.compile(rb',"trace_id":"[0-9a-f]{32}","span_id":"[0-9a-f]{16}","trace_flags":"[0-9a-f]{2}"')
 _TRACE_BYTES: Final = 94
-_LIFECYCLE: Final = b'"event_name":"audit.log.'
+_TRACE_START: Final = b',"trace_id":"'
+_JOINT: Final = ',"prev_hash":"%s","hash":"%s"}\n{"seq":%s,'
 
 # Pieces that were checked are remembered up to these bounds, some 4 MiB in all.
 _MAX_KNOWN: Final = 1024
 _MAX_PIECE_BYTES: Final = 2048
 _MAX_BRACKETS: Final = 48  # far from depth 64, wherever the piece stands
+_MAX_FLAT_BYTES: Final = 2 * _MAX_BRACKETS  # too short for more levels than that
 
 
 @dataclass(slots=True)
@@ -50,34 +53,48 @@ class Follower:
     """Follows a chain block by block; remembers pieces of lines that were checked."""
 
     notes: Notes
-    chain_only: bool
     _starts: set[bytes] = field(default_factory=set)
     _actors: dict[bytes, frozenset[str]] = field(default_factory=dict)
     _ends: set[bytes] = field(default_factory=set)
     _seconds: set[bytes] = field(default_factory=set)
 
-    def links(self, lines: list[bytes], seq: int, prev: str) -> list[str] | None:
+    def links(self, data: bytes, seq: int, prev: str) -> list[str] | None:
         """Return the hash of each line, if each follows from the one before and its own is right.
 
-        The first has ``seq`` and names ``prev``. None: one of them does not (or lines of so many
-        digits that the comparison in one piece does not fit).
+        The first has ``seq`` and names ``prev``. None: one of them does not (or their ``seq``
+        have not all as many digits, so that a comparison in one piece does not fit).
+
+        Args:
+            data: Whole lines, the last LF left off.
+            seq: Of the first line.
+            prev: What it must name.
         """
-        count = len(lines)
-        digits = len(str(seq))
-        if len(str(seq + count - 1)) != digits:
+        head = b'{"seq":%d,' % seq
+        if not data.startswith(head):
             return None
-        sha256 = hashlib.sha256
-        hashes = [sha256(line[:-_SEAL_BYTES]).hexdigest() for line in lines]
-        # One comparison for all seals and one for all heads: a third of the cost of many.
-        named: list[str] = [prev] * (2 * count)
-        named[1::2] = hashes
-        named[2::2] = hashes[:-1]
-        expected = ',"prev_hash":"%s","hash":"%s"}' * count % tuple(named)
-        if b"".join([line[-_TAIL_BYTES:] for line in lines]) != expected.encode():
-            return None
-        width = len('{"seq":,') + digits
-        heads = '{"seq":' + ',{"seq":'.join(map(str, range(seq, seq + count))) + ","
-        if b"".join([line[:width] for line in lines]) != heads.encode():
+        stops, stop = [], 0
+        index = data.index
+        with contextlib.suppress(ValueError):
+            while True:
+                stop = index(b"\n", stop) + 1
+                stops.append(stop)
+        stops.append(len(data) + 1)
+        count = len(stops)
+        view, sha256 = memoryview(data), hashlib.sha256
+        hashes = [
+            sha256(view[start : stop - _SEAL_BYTES - 1]).hexdigest()
+            for start, stop in zip([0, *stops], stops, strict=False)
+        ]
+        # The tail of each line with the head of the next, and all of them compared at once: a
+        # third of what it costs to compare them one by one.
+        width = len(head)
+        joints = b"".join([data[stop - _TAIL_BYTES - 1 : stop + width] for stop in stops])
+        values: list[object] = [prev] * (3 * count)
+        values[1::3] = hashes
+        values[3::3] = hashes[:-1]
+        values[2::3] = range(seq + 1, seq + count + 1)
+        expected = _JOINT * count % tuple(values)
+        if expected[: expected.rindex("\n")].encode() != joints:
             return None
         return hashes
 
@@ -100,85 +117,96 @@ class Follower:
             place: Of the line there.
             offset: Likewise.
         """
-        if self.chain_only:
-            while index < len(lines) and _LIFECYCLE not in lines[index]:
-                index += 1
-            return index, observed
         starts, actors, ends, seconds = self._starts, self._actors, self._ends, self._seconds
         loads, dumps, strict = orjson.loads, orjson.dumps, orjson.OPT_STRICT_INTEGER
         trace_form = _TRACE.fullmatch
-        width = len('{"seq":,') + len(str(seq))
-        start_at, start_ns, start_name = width + 28, width + 37, width + 37 + len(_EVENT)
+        time_at = len('{"seq":,') + len(str(seq))
+        nanos_at = time_at + 28
+        name_at = nanos_at + 9
         before = observed.encode()[:-1]
-        end, trace = b"", b""
+        # The pieces of the line before, which are most likely those of this one, too.
+        start = actor = end = trace = b"\n"
+        names: frozenset[str] | None = None
+        end_bytes = 0
         first, counted = index, index
-        for index in range(index, len(lines)):  # noqa: B020
-            line = lines[index]
-            if line[width:start_at] not in seconds or not line[start_at:start_ns].isdigit():
+        stopped = len(lines)
+        for number, line in enumerate(lines[index:] if index else lines, index):
+            if line[time_at:nanos_at] not in seconds or not line[nanos_at:name_at].isdigit():
+                stopped = number
                 break
-            id_at = line.find(_ID, start_name) + 34
-            if line[start_ns:id_at] not in starts:
+            if not line.startswith(start, name_at):
+                start = line[name_at : line.find(_ID, name_at) + 34]
+                if start not in starts:
+                    stopped = number
+                    break
+            id_at = name_at + len(start)
+            actor_at = id_at + 36
+            if not line.startswith(actor, actor_at):
+                actor = line[actor_at : line.find(_VERSION, actor_at) + 31]
+                names = actors.get(actor)
+            if names is None or line[id_at:actor_at].translate(None, _HEX_DASH):
+                stopped = number
                 break
-            rest_at = line.find(_VERSION, id_at) + 30
-            names = actors.get(line[id_at + 36 : rest_at])
-            if names is None or line[id_at : id_at + 36].translate(None, _HEX_DASH):
-                break
-            end_at = len(line) - _TAIL_BYTES - len(end)
-            if not end or line[end_at:-_TAIL_BYTES] != end:
+            rest_at = actor_at + len(actor)
+            end_at = len(line) - end_bytes
+            if line[end_at:-_TAIL_BYTES] != end:
                 end_at = line.rfind(_OBSERVED, rest_at, -_TAIL_BYTES) + 47
                 end = line[end_at:-_TAIL_BYTES]
+                end_bytes = len(end) + _TAIL_BYTES
                 if end not in ends:
+                    stopped = number
                     break
             now = line[end_at - 29 : end_at]
-            if line[end_at - 47 : end_at - 9] not in seconds or not line[end_at - 9 : end_at].isdigit() or now < before:
-                break
             stop = end_at - 47
-            if line[stop - _TRACE_BYTES : stop - 81] == b',"trace_id":"':
+            if now < before or line[stop : end_at - 9] not in seconds or not line[end_at - 9 : end_at].isdigit():
+                stopped = number
+                break
+            if line.startswith(_TRACE_START, stop - _TRACE_BYTES):
                 context = line[stop - _TRACE_BYTES : stop]
                 stop -= _TRACE_BYTES
                 if context != trace:
                     if trace_form(context) is None:
+                        stopped = number
                         break
                     trace = context
-            text = line[rest_at:stop]
-            if text != b"}":
-                text = b"{" + text[1:] if text[:1] == b"," else b""
+            if stop != rest_at or actor[-1] != 125:  # }
+                # What the actor's piece, ending in a comma, leaves of the attributes.
+                text = b"{" + line[rest_at:stop]
                 try:
                     members = loads(text)
-                    if dumps(members, option=strict) != text:
-                        break
+                    same = dumps(members, option=strict) == text
                 except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+                    same = False
+                if (
+                    not same
+                    or actor[-1] != 44  # ,
+                    or len(text) < 3
+                    or not names.isdisjoint(members)
+                    or (len(text) > _MAX_FLAT_BYTES and _brackets(text) > _MAX_BRACKETS)
+                ):
+                    stopped = number
                     break
-                if not members or not names.isdisjoint(members):
-                    break
-                if text.find(b"{", 1) > 0 or b"[" in text:
-                    if text.count(b"{") + text.count(b"[") > _MAX_BRACKETS:
-                        break
                 if "audit.phase" in members:
-                    offset += sum(map(len, lines[counted:index])) + index - counted
-                    counted = index
+                    offset += sum(map(len, lines[counted:number])) + number - counted
+                    counted = number
                     self.notes.phase(
                         members,
-                        line[id_at : id_at + 36].decode(),
+                        line[id_at:actor_at].decode(),
                         now.decode() + "Z",
-                        Place(place.segment, place.line + index - first),
+                        Place(place.segment, place.line + number - first),
                         offset,
-                        seq + index - first,
+                        seq + number - first,
                     )
             before = now
-        else:
-            index += 1
-        return index, before.decode() + "Z"
+        return stopped, before.decode() + "Z"
 
     def learn(self, line: bytes) -> None:
         """Remember the pieces of a line that the exact way found sound, so that `plain` knows them."""
-        if self.chain_only:
-            return
         width = line.find(b",") + 1
         self._learn_second(line[width : width + 28], _TIME)
         id_at = line.find(_ID, width) + len(_ID)
         self._learn_start(line[width + 37 : id_at])
-        rest_at = line.find(_VERSION, id_at) + len(_VERSION)
+        rest_at = line.find(_VERSION, id_at) + len(_VERSION) + 1  # with the comma or brace
         self._learn_actor(line[id_at + _UUID_BYTES : rest_at])
         end_at = line.rfind(_OBSERVED, rest_at, -_TAIL_BYTES) + 47
         self._learn_second(line[end_at - 47 : end_at - 9], _OBSERVED)
@@ -194,13 +222,17 @@ class Follower:
         if not (piece.startswith(_EVENT) and piece.endswith(_ID)):
             return
         name = _canonical(b"[" + piece[len(_EVENT) : -len(_ID)] + b"]", piece)
-        if isinstance(name, list) and len(name) == 1 and isinstance(name[0], str) and name[0]:
-            if not name[0].startswith(semconv.LOG_EVENT_PREFIX) and len(name[0].encode()) <= 1024:
-                _bound(self._starts)
-                self._starts.add(piece)
+        if not isinstance(name, list) or len(name) != 1 or not isinstance(name[0], str):
+            return
+        own = name[0].startswith(semconv.LOG_EVENT_PREFIX)
+        if not own and 0 < len(name[0].encode()) <= MAX_EVENT_NAME_BYTES:
+            _bound(self._starts)
+            self._starts.add(piece)
 
     def _learn_actor(self, piece: bytes) -> None:
-        members = _canonical(b'{"audit.record.id":"' + piece + b"}", piece)
+        if piece[-1:] not in (b",", b"}"):
+            return
+        members = _canonical(b'{"audit.record.id":"' + piece[:-1] + b"}", piece)
         if isinstance(members, dict) and members.get("audit.record.id") == "":
             names = frozenset(members)
             if names.issuperset(semconv.REQUIRED_ATTRIBUTES) and semconv.AUDIT_PHASE not in names:
@@ -231,7 +263,11 @@ def _canonical(text: bytes, piece: bytes) -> object:
             return None
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
-    return value if text.count(b"{") + text.count(b"[") < _MAX_BRACKETS else None
+    return value if _brackets(text) < _MAX_BRACKETS else None
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"{") + text.count(b"[")
 
 
 def _bound(known: set[bytes] | dict[bytes, frozenset[str]]) -> None:

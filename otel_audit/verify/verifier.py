@@ -9,7 +9,7 @@ from otel_audit import semconv
 from otel_audit.chain import GENESIS, Head, entry_hmac, key_id
 from otel_audit.verify.anchors import Anchor, check_anchors
 from otel_audit.verify.ascending import out_of_order
-from otel_audit.verify.declared import STRENGTH, Declared, find_declaration, lenient_version
+from otel_audit.verify.declared import STRENGTH, Declared, find_declaration
 from otel_audit.verify.drafts import Drafts, Stretches
 from otel_audit.verify.fragments import add_regions, match_regions
 from otel_audit.verify.judge import Judge
@@ -19,7 +19,7 @@ from otel_audit.verify.report import Integrity, SegmentSummary, VerifyReport
 from otel_audit.verify.run import Place, Region, Run
 from otel_audit.verify.scan import Scan
 from otel_audit.verify.seal import split_seal
-from otel_audit.verify.segment import Segment, lines_from
+from otel_audit.verify.segment import Segment, lines_from, read_blocks
 from otel_audit.verify.segments import Checksums, check_segments, missing_numbers
 
 
@@ -50,16 +50,15 @@ def verify(
     """
     files = tuple(segments)
     drafts = Drafts(files)
-    version, where, offset = lenient_version(files)
-    if version is not None and version != semconv.FORMAT_VERSION and where is not None:
-        place = Place(files.index(where), 1)
-        expected, got = f"format version {semconv.FORMAT_VERSION}", f"version {version}"
-        drafts.add("unsupported", place, offset, None, expected, got)
+    stated, declared = find_declaration(files)
+    if stated is not None and stated.version not in (None, semconv.FORMAT_VERSION):
+        expected, got = f"format version {semconv.FORMAT_VERSION}", f"version {stated.version}"
+        place = Place(stated.segment, _line_at(files[stated.segment], stated.offset))
+        drafts.add("unsupported", place, stated.offset, None, expected, got)
         return VerifyReport(path=path, entries=0, head=None, findings=drafts.finish(), integrity=None)
     if not any(segment.size_bytes for segment in files):
         drafts.add("empty", Place(0, 0), None, None, "at least one entry", "an empty file")
         return VerifyReport(path=path, entries=0, head=None, findings=drafts.finish(), integrity=None)
-    declared = find_declaration(files)
     usable = _usable_key(key, declared, files)
     seqs = sorted({anchor.seq for anchor in anchors})
     notes = Notes(now)
@@ -104,7 +103,7 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
     for run in scan.runs:
         if run.kind is not None:
             faults.setdefault(run.segment, run.first)
-    match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults)
+    match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults, scan.segments)
     chain = assemble(scan.runs, _faulty_regions(scan.regions), scan.segments, chain=chained)
     disordered = out_of_order(chain.runs)
     for place in (
@@ -114,7 +113,7 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
         *_faulty_regions(scan.regions),
     ):
         faults[place.segment] = min(place, faults.get(place.segment, place))
-    match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults)
+    match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults, scan.segments)
     for run in scan.runs:
         if run.kind is not None:
             drafts.add_run(run.kind, run, run.expected, run.got)
@@ -179,6 +178,14 @@ def _add_break(broken: Break, missing: Sequence[int], scan: Scan, drafts: Drafts
         drafts.add("edited", before.last, offset, seq, expected, got)
 
 
+def _line_at(segment: Segment, offset: int) -> int:
+    return 1 + sum(
+        block.data[: offset - block.offset].count(b"\n") + (block.offset + len(block.data) < offset)
+        for block in read_blocks(segment)
+        if block.offset < offset and block.kind in ("lines", "end")
+    )
+
+
 def _offset_of_last(run: Run, scan: Scan) -> int:
     for number, (offset, _) in enumerate(lines_from(scan.segments[run.segment], run.offset), 1):
         if number == run.count:
@@ -210,10 +217,10 @@ def _usable_key(key: bytes | None, declared: Declared, segments: tuple[Segment, 
     number, offset = declared.place
     _, line = next(lines_from(segments[number], offset))
     seal = split_seal(line)
-    if seal is not None and seal.hmac is not None:
-        if hmac_module.compare_digest(entry_hmac(key, seal.hash), seal.hmac):
-            return key
-    return None
+    if seal is None or seal.hmac is None:
+        return None
+    right = entry_hmac(key, seal.hash)
+    return key if hmac_module.compare_digest(right, seal.hmac) else None
 
 
 def _check_declaration(

@@ -35,6 +35,12 @@ SECRET = "canary-5f2c"
 tracer = TracerProvider().get_tracer("tests")
 
 
+@pytest.fixture(autouse=True)
+def service_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this process a name, which servers inherit."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "agent")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
     """A log, with auditing configured and MCP instrumented."""
@@ -134,7 +140,8 @@ class TestBothEnds:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A call outside every span still has one trace on both ends."""
-        monkeypatch.setattr(trace, "get_tracer", TracerProvider().get_tracer)
+        provider = TracerProvider()
+        monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
         async with connected() as session:
             await session.call_tool("environment", {})
         ids = {entry.trace_id for entry in acts(path)}
@@ -181,10 +188,11 @@ class TestBothEnds:
             assert entry.attributes["audit.actor.id"] == "agent"
             assert entry.attributes["audit.delegation"] == ["maya", "agent"]
 
-    async def test_keep_parallel_calls_apart(self, path: Path) -> None:
+    async def test_keep_parallel_calls_apart(self, path: Path, tmp_path: Path) -> None:
         """Of calls that overlap, each has one intent and one outcome that names it."""
         async with connected() as session:
-            await asyncio.gather(*(session.call_tool("write_note", {"path": "/", "text": ""}) for _ in range(10)))
+            calls = ({"path": str(tmp_path / f"note-{number}"), "text": ""} for number in range(10))
+            await asyncio.gather(*(session.call_tool("write_note", call) for call in calls))
         for end in ("client", "server"):
             entries = acts(path, end)
             intents = [e.attributes["audit.record.id"] for e in entries if e.attributes["audit.phase"] == "intent"]
@@ -217,13 +225,14 @@ class TestIntent:
         """A call that the client gives up on ends as a failure that says so."""
         async with connected() as session:
             task = asyncio.create_task(session.call_tool("sleep", {"seconds": 0.5}))
-            while not acts(path, "server"):  # noqa: ASYNC110 - another process writes it
-                await asyncio.sleep(0.02)
+            async with asyncio.timeout(30):
+                while not acts(path, "server"):  # noqa: ASYNC110 - another process writes it
+                    await asyncio.sleep(0.02)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
         outcome = acts(path, "client")[-1]
-        assert summary(outcome)[3:] == ("outcome", "failure", "CancelledError")
+        assert summary(outcome)[3:] == ("outcome", "failure", "asyncio.exceptions.CancelledError")
 
 
 class TestContent:
@@ -269,13 +278,14 @@ class TestFailClosed:
     async def test_the_server_refuses_and_lives(self, path: Path, tmp_path: Path, on_failure: str) -> None:
         """A server that cannot write does not run the tool unless told to, and answers with an error."""
         note = tmp_path / "note"
-        full = tmp_path / "full.jsonl"
-        full.symlink_to("/dev/full")
-        async with connected(OTEL_AUDIT_FILE=str(full), OTEL_AUDIT_ON_FAILURE=on_failure) as session:
+        full = str(tmp_path / "full.jsonl")
+        async with connected(
+            OTEL_AUDIT_FILE=full, OTEL_AUDIT_ON_FAILURE=on_failure, NOTES_MAX_FILE_BYTES="100"
+        ) as session:
             if on_failure == "closed":
                 with pytest.raises(Exception, match="could not be recorded in the audit log") as caught:
                     await session.call_tool("write_note", {"path": str(note), "text": "a"})
-                assert str(full) not in str(caught.value)
+                assert full not in str(caught.value)
             else:
                 await session.call_tool("write_note", {"path": str(note), "text": "a"})
             assert note.exists() == (on_failure == "open")
@@ -287,7 +297,6 @@ class TestFailClosed:
 class TestEnvironment:
     async def test_of_the_server_has_the_settings(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A stdio server is given OTEL_* variables, without credentials, and its own settings win."""
-        monkeypatch.setenv("OTEL_SERVICE_NAME", "agent")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"api-key={SECRET}")
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
         async with connected(OTEL_SERVICE_NAME="notes") as session:
@@ -304,11 +313,11 @@ class TestUninstrument:
         from mcp.server.lowlevel.server import Server
 
         owners: tuple[Any, ...] = (*ClientSession.__mro__[:-1], Server, mcp.client.stdio)
-        before = [dict(vars(owner)) for owner in owners]
+        before = [members(owner) for owner in owners]
         for _ in range(2):
             with instrumented():
-                assert [dict(vars(owner)) for owner in owners] != before
-            assert [dict(vars(owner)) for owner in owners] == before
+                assert [members(owner) for owner in owners] != before
+            assert [members(owner) for owner in owners] == before
 
     async def test_reaches_sessions_and_servers_that_run(self, tmp_path: Path) -> None:
         """A session and a server that were audited are no longer, once uninstrumented."""
@@ -322,6 +331,11 @@ class TestUninstrument:
                     assert len(captured.entries) == audited
             ends = [entry.attributes["span.kind"] for entry in captured.entries if "span.kind" in entry.attributes]
         assert ends == ["client", "server", "server", "client"]
+
+
+def members(owner: Any) -> dict[str, int]:
+    """Return the identity of each member: a wrapper is equal to what it wraps."""
+    return {name: id(member) for name, member in vars(owner).items()}
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace import TracerProvider
 trace.set_tracer_provider(TracerProvider())
 otel_audit.configure("audit.jsonl")
 with trace.get_tracer("test").start_as_current_span("agent"):
-    for number in range(4):
+    for number in range(10):
         otel_audit.get_audit_logger("test").emit("file.read", action="READ", attributes={"number": number})
 """
 
@@ -43,7 +43,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 SHOWN_LINE = blocks(README, "json")[0].rstrip("\n")
-SHOWN_TRACE = json.loads(SHOWN_LINE).get("trace_id", "")
+SHOWN_TRACE = json.loads(SHOWN_LINE)["trace_id"]
 SHELL = [block for block in blocks(README, "sh") if block.strip() not in SET_UP]
 
 
@@ -77,12 +77,13 @@ def collector() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def environ(collector: str) -> dict[str, str]:
-    """Return what a reader's shell has: our command on the path, a collector's address, no other settings."""
+    """Return what a reader's shell has: our command on the path, a service name and a collector's address."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     commands = Path(sys.executable).parent
     return kept | {
         "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        "OTEL_SERVICE_NAME": "readme",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
     }
 
@@ -164,7 +165,8 @@ def test_the_collector_example_sends_the_record(tmp_path: Path, environ: dict[st
 @pytest.mark.parametrize("command", SHELL)
 def test_shell_examples_print_something(command: str, folder: Path, environ: dict[str, str]) -> None:
     """Each command line runs as it is shown and has something to say."""
-    assert run_shell(command, folder, environ).strip()
+    trace_id = json.loads(lines(folder)[8])["trace_id"]
+    assert run_shell(command.replace(SHOWN_TRACE, trace_id), folder, environ).strip()
 
 
 def test_coreutils_give_the_hash_of_every_line(folder: Path, environ: dict[str, str]) -> None:
@@ -173,7 +175,7 @@ def test_coreutils_give_the_hash_of_every_line(folder: Path, environ: dict[str, 
     before = hashlib.sha256(b"").hexdigest()
     for number, line in enumerate(lines(folder)[:6], start=1):
         entry = json.loads(line)
-        printed = run_shell(command.replace("3p", f"{number}p"), folder, environ)
+        printed = run_shell(command.replace("9p", f"{number}p"), folder, environ)
         assert printed.split()[0] == entry["hash"]
         assert entry["prev_hash"] == before
         before = entry["hash"]
@@ -184,14 +186,14 @@ def test_the_line_in_readme_is_real(tmp_path: Path, environ: dict[str, str]) -> 
     """The `sed` line of README, run on the line that README shows, gives the hash that the line ends with."""
     (tmp_path / "audit.jsonl").write_text(SHOWN_LINE + "\n", encoding="utf-8")
     [command] = [block for block in SHELL if "sha256sum" in block]
-    printed = run_shell(command.replace("3p", "1p"), tmp_path, environ)
+    printed = run_shell(command.replace("9p", "1p"), tmp_path, environ)
     assert printed.split()[0] == json.loads(SHOWN_LINE)["hash"]
 
 
 def test_the_table_names_every_member_in_its_order() -> None:
     """The members of the line that README shows stand in its table, in the order of the line."""
     table = README[README.index("| member |") : README.index("`hash` is over the bytes")]
-    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])]
+    named = [name for row in table.strip().splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])]
     shown = list(json.loads(SHOWN_LINE))
     assert [name for name in named if name in shown] == shown
 
@@ -199,8 +201,8 @@ def test_the_table_names_every_member_in_its_order() -> None:
 def test_the_trace_examples_go_both_ways(folder: Path, environ: dict[str, str]) -> None:
     """From a line to its trace, and from the trace to its lines."""
     [to_trace] = [block for block in SHELL if "trace_id" in block]
-    trace_id = json.loads(lines(folder)[2])["trace_id"]
+    trace_id = json.loads(lines(folder)[8])["trace_id"]
     assert run_shell(to_trace, folder, environ).strip() == f'"trace_id":"{trace_id}"'
     [to_lines] = [block for block in blocks(README, "python") if "read_log" in block]
     printed = run_python(to_lines.replace(SHOWN_TRACE, trace_id), folder, environ)
-    assert "3 file.read success" in printed.splitlines()
+    assert "9 file.read success" in printed.splitlines()

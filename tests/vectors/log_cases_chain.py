@@ -114,7 +114,7 @@ def cut(cases: Cases) -> None:
         "cut_tail_anchored",
         "The last two lines are gone, and an anchor lies on entry 10.",
         log[:8],
-        finding("truncated", None, 10),
+        finding("truncated", 8, 9, count=2),
         anchors=[f"10:{hash_of(log[9])}"],
     )
     cases.add(
@@ -138,10 +138,10 @@ def cut(cases: Cases) -> None:
     )
     cases.add(
         "dropped_twice",
-        "Lines 3 and 6 are gone: two faults, two findings.",
-        without(log, 3, 6),
+        "Lines 3 and 9 are gone: two faults, two findings.",
+        without(log, 3, 9),
         finding("gap", 3, 3),
-        finding("gap", 5, 6),
+        finding("gap", 8, 9),
     )
     cases.add(
         "dropped_anchored",
@@ -159,7 +159,7 @@ def cut(cases: Cases) -> None:
         "dropped_resealed_anchored",
         "The same, and an anchor lies on entry 10, which is now beyond the end.",
         resealed_from(without(log, 6), 6),
-        finding("truncated", None, 10),
+        finding("truncated", 9, 10),
         anchors=[f"10:{hash_of(log[9])}"],
     )
 

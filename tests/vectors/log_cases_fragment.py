@@ -24,7 +24,7 @@ def fragments(cases: Cases) -> None:
 
     torn = lost[:300]
     good, tail = recovered(torn)
-    info = finding("recovered", 10, None, severity="info")
+    info = finding("recovered", 10, 10, severity="info")
     cases.add("recovered", "Line 10 is a fragment of entry 10; the new entry 10 declares it.", good, info)
     cases.add("recovered_short", "The fragment is three bytes long.", recovered(b'{"s')[0], info)
     cases.add(
@@ -34,13 +34,13 @@ def fragments(cases: Cases) -> None:
         "recovered_twice",
         "The first recovery was torn, too: one region of two lines, declared as one.",
         recovered(torn + b"\n" + tail[0][:200])[0],
-        finding("recovered", 10, None, severity="info", count=2),
+        finding("recovered", 10, 10, severity="info", count=2),
     )
     cases.add(
         "recovered_unexpected",
         "The fragment does not begin as entry 10 would: declared, and yet a warning.",
         recovered(lost.replace(b'{"seq":10,', b'{"seq":3,')[:300])[0],
-        finding("recovered", 10, None, severity="warning"),
+        finding("recovered", 10, 10, severity="warning"),
     )
     cases.add(
         "recovered_wrong_offset",
@@ -102,7 +102,7 @@ def fragments(cases: Cases) -> None:
         "recovered_first_line",
         "The very first write was torn: the audit.log.opened that follows declares it.",
         first + b"\n" + text(writer.lines),
-        finding("recovered", 1, None, severity="info"),
+        finding("recovered", 1, 1, severity="info"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ else:
         from mcp.server.mcpserver import MCPServer as McpServer
     except ModuleNotFoundError:
         from mcp.server.fastmcp import FastMCP as McpServer
+
+if "NOTES_MAX_FILE_BYTES" in os.environ:
+    # To the log, a disk that is full.
+    limit = int(os.environ["NOTES_MAX_FILE_BYTES"])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 AuditInstrumentor().instrument(frameworks=["mcp"])
 server = McpServer("notes")

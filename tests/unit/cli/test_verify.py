@@ -155,7 +155,7 @@ class TestFindings:
     def test_control_characters(self, tmp_path: pathlib.Path, screen: Screen) -> None:
         """Neither a path nor a line can send control characters to the terminal."""
         path = tmp_path / "\x1b[31mred.jsonl"
-        path.write_bytes(b'{"\x1b]0;owned\x07\xc2\x9b31m":"\\u001b[2J"}\n')
+        path.write_bytes(b'{"seq":1,"\x1b]0;owned\x07\xc2\x9b31m":"\\u001b[2J"}\n')
         assert screen.verify(str(path)) == 1
         assert "\\u001b[31mred.jsonl:1: malformed" in screen.out
         assert "\x1b" not in screen.out
@@ -175,7 +175,7 @@ class TestAnchors:
     def test_beyond_the_end(self, screen: Screen) -> None:
         """An anchor beyond the end of the log is truncation."""
         assert screen.verify(log("cut_tail"), "--anchor", anchor("sound", 10)) == 1
-        assert ": truncated: seq 10: expected " in screen.out
+        assert f"{log('cut_tail')}:8: truncated: seq 9, 2 entries: expected " in screen.out
 
     def test_required(self, screen: Screen) -> None:
         """--require-anchor ends with 3 where no anchor matched, with 1 where there are errors as well."""

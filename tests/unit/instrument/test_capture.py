@@ -55,11 +55,14 @@ class TestNames:
     @pytest.mark.parametrize(
         "name",
         [
-            "password", "Passwd", "pwd", "user_password", "dbpassword", "db_pass", "passphrase", "secret", "client_secret",
-            "clientSecret", "token", "access_token", "refreshToken", "id_tokens", "api_key", "apiKey", "APIKey", "X-Api-Key",
-            "apikey", "api.key", "API_KEYS", "Authorization", "authorization", "auth", "bearer", "cookie", "Set-Cookie",
+            "password", "Passwd", "pwd", "user_password", "dbpassword", "db_pass", "passphrase", "secret",
+            "client_secret", "clientSecret", "token", "access_token", "refreshToken", "id_tokens", "api_key", "apiKey",
+            "APIKey",
+            "X-Api-Key", "apikey", "api.key", "API_KEYS", "Authorization", "authorization", "auth", "bearer",
+            "cookie", "Set-Cookie",
             "private_key", "privateKey", "ssh_key", "secret_access_key", "signing-key", "credential", "credentials",
-            "aws_credentials_file", "session", "session_id", "sessionid", "JWT", "otp", "csrf_token", "dsn",
+            "aws_credentials_file", "session", "session_id", "sessionid", "JWT", "otp", "csrf_token",
+            "dsn",
         ],
     )  # fmt: skip
     def test_secret(self, name: str) -> None:
@@ -71,8 +74,8 @@ class TestNames:
         [
             "tokens_used", "max_tokens", "maxTokens", "token_count", "tokenLimit", "tokens", "prompt_tokens", "author",
             "authority", "secretary", "key", "keys", "primary_key", "key_id", "monkey", "compass", "passenger", "pass",
-            "password_length", "session_count", "order_id", "cookiecutter", "card", "", "x", "0", "é", "keyword", "bypass",
-            "obsession", "tokenizer",
+            "password_length", "session_count", "order_id", "cookiecutter", "card", "", "x", "0", "é", "keyword",
+            "bypass", "obsession", "tokenizer",
         ],
     )  # fmt: skip
     def test_not_secret(self, name: str) -> None:
@@ -219,6 +222,7 @@ class Broken:
 
 class BrokenMap(OrderedDict[str, int]):
     def items(self) -> Any:
+        """Fail."""
         raise ValueError("canary")
 
 
@@ -276,6 +280,8 @@ class TestValues:
         """A subclass of str is captured by its text, whatever it says of itself."""
 
         class Odd(str):
+            __slots__ = ()
+
             def __str__(self) -> str:
                 raise ValueError
 

@@ -11,8 +11,9 @@ import logging
 import pickle
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -521,6 +522,17 @@ class TestCarry:
             carried = carry(service.run)
         assert carried() == (service, ["alice"])
 
+    def test_process(self) -> None:
+        """Pickled, a carried function takes actors, span and baggage into another process."""
+        span = trace.NonRecordingSpan(trace.SpanContext(1, 2, is_remote=False))
+        with acting_as("alice", type="user"), acting_as("agent"), trace.use_span(span):
+            token = context.attach(baggage.set_baggage("tenant", "x"))
+            carried = carry(seen_elsewhere)
+            context.detach(token)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            assert pool.submit(carried).result(timeout=60) == (["alice", "agent"], "1:2", {"tenant": "x"})
+        assert seen_elsewhere() == ([], "0:0", {})
+
     def test_exception(self) -> None:
         """An exception comes through, and the caller's context is put back."""
         error = ValueError("x")
@@ -535,6 +547,12 @@ class TestCarry:
                 carried()
             assert caught.value is error
             assert names() == ["bob"]
+
+
+def seen_elsewhere() -> tuple[list[str], str, dict[str, object]]:
+    """Actors, span and baggage; at the top of the module, so that it can be pickled."""
+    span = trace.get_current_span().get_span_context()
+    return names(), f"{span.trace_id:x}:{span.span_id:x}", dict(baggage.get_all())
 
 
 def roundtrip() -> context.Context:

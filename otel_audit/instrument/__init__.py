@@ -1,0 +1,1 @@
+"""Auditing code as it runs: the decorator, the instrumentor, one module for each framework."""
