@@ -41,7 +41,7 @@ from .semconv import (
     PHASES,
     SCHEMA_VERSION,
 )
-from .value import INT_MAX, INT_MIN, MAX_DEPTH, clean, clean_text, describe, escape_name, pointer_to
+from .value import INT_MAX, INT_MIN, MAX_DEPTH, clean, clean_text, describe, escape_name, pairs_of, pointer_to
 
 MAX_EVENT_NAME_BYTES: Final = 1024
 MAX_ID_BYTES: Final = 8192
@@ -122,6 +122,8 @@ def check_actor(actor: Actor) -> None:
     Raises:
         AuditRecordError: The id is empty, no string or over 8 KiB, or the type is no known word.
     """
+    if not isinstance(actor, Actor):
+        raise AuditRecordError(f"actor: expected an Actor or its id, got {describe(actor)[:80]}")
     if not isinstance(actor.id, str) or not actor.id:
         raise AuditRecordError(f"audit.actor.id: expected a non-empty string, got {describe(actor.id)[:80]}")
     check_text(AUDIT_ACTOR_ID, actor.id, [])
@@ -158,6 +160,8 @@ def audit_attributes(
     changed = [] if altered is None else altered
     if type(record_id) is not str or len(record_id) != 36 or not record_id.isascii():
         record_id = check_text(AUDIT_RECORD_ID, record_id, changed)
+    if type(actor) is not Actor:
+        check_actor(actor)
     actor_id = actor.id
     if type(actor_id) is not str or not 0 < len(actor_id) < 1024 or not actor_id.isascii():
         check_actor(actor)
@@ -219,8 +223,8 @@ def _add_rare(
         whole[AUDIT_REASON] = check_text(AUDIT_REASON, reason, altered)
     if trail is not None:
         whole[AUDIT_TRAIL] = check_text(AUDIT_TRAIL, trail, altered)
-    if delegation:
-        whole[AUDIT_DELEGATION] = [check_text(AUDIT_DELEGATION, name, altered) for name in delegation]
+    if delegation is not None:
+        _add_delegation(whole, delegation, altered)
     if duration is not None:
         whole[AUDIT_DURATION] = clean(duration, pointer_to("/attributes", AUDIT_DURATION), altered, 3)
     if arguments is not None:
@@ -231,11 +235,18 @@ def _add_rare(
         whole[ERROR_TYPE] = check_text(ERROR_TYPE, error_type, altered)
 
 
+def _add_delegation(whole: dict[str, object], delegation: Sequence[str], altered: list[str]) -> None:
+    if not isinstance(delegation, list | tuple):
+        raise AuditRecordError(f"delegation: expected a list or tuple of actor ids, got {describe(delegation)[:80]}")
+    ids = [check_text(AUDIT_DELEGATION, name, altered) for name in list(delegation)]
+    if ids:
+        whole[AUDIT_DELEGATION] = ids
+
+
 def add_given(whole: dict[str, object], attributes: Mapping[str, object], altered: list[str]) -> None:
     """Add the caller's attributes, cleaned. Total."""
     try:
-        pairs = list(attributes.items())
-        for key, value in pairs:
+        for key, value in pairs_of(attributes):
             if type(key) is str and key.isascii() and key[:1] != "$" and key[:6] != "audit." and key not in whole:
                 # the values that nearly all records have: as `clean` would return them
                 kind = type(value)
@@ -269,13 +280,20 @@ def with_altered(whole: dict[str, object], altered: list[str]) -> dict[str, obje
 
 def _add_odd(whole: dict[str, object], key: object, value: object, altered: list[str]) -> None:
     """Add one attribute whose name cannot stand as it is."""
-    name = clean_text(str.__str__(key) if isinstance(key, str) else describe(key), "", [])
+    if issubclass(type(key), str):
+        given = str.__str__(key)  # type: ignore[arg-type]
+    else:
+        try:
+            given = str.__str__(str(key))
+        except Exception:
+            given = describe(key)
+    name = clean_text(given, "", [])
     # the caller's audit.* never sets a member, and no name replaces another
     stored = _GIVEN + name if name.startswith("audit.") else escape_name(name)
     while stored in whole:
         stored = _GIVEN + stored
     pointer = pointer_to("/attributes", stored)
-    if stored != escape_name(name) or name != key:
+    if stored != escape_name(name) or name != given or not issubclass(type(key), str):
         altered.append(pointer)
     whole[stored] = clean(value, pointer, altered, 3)
 

@@ -8,6 +8,7 @@ record holds, its line is well formed and at most 1 MiB.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -19,7 +20,7 @@ from .attributes import with_altered
 from .chain import entry_hash, entry_hmac
 from .errors import AuditRecordError
 from .semconv import IntegrityMode
-from .value import pointer_to
+from .value import clean_text, pointer_to
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """A line with its LF."""
@@ -29,6 +30,9 @@ MAX_SEQ: Final = 2**53 - 1
 _RESERVED_BYTES: Final = 512
 """For what the ledger adds: seq, observed_time, prev_hash, hash, hmac and their names."""
 
+_TRACE_IDS: Final = 2**128
+_SPAN_IDS: Final = 2**64
+_MAX_SCOPE_LENGTH: Final = 1024
 _MAX_CONTEXT_BYTES: Final = 64 * 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -91,9 +95,9 @@ def encode_context(resource: Mapping[str, object], scope: tuple[str, str | None]
             members = orjson.dumps({"$rest": _digest(members)})
         encoded += b',"resource":%b' % members
     if scope is not None:
-        name, version = scope
+        parts = (("name", scope[0]), ("version", scope[1]))
         encoded += b',"scope":%b' % orjson.dumps(
-            {"name": name} if version is None else {"name": name, "version": version}
+            {part: clean_text(text, "", [])[:_MAX_SCOPE_LENGTH] for part, text in parts if text is not None}
         )
     return encoded
 
@@ -117,7 +121,7 @@ def encode(
         time_ns: When it happened, nanoseconds since 1970.
         attributes: From `otel_audit.attributes`: JSON values only, ``audit.*`` first.
         after: From `encode_context`.
-        trace_id: The ids are left out unless both are set; likewise ``span_id``.
+        trace_id: The ids are left out unless both are valid; likewise ``span_id``.
         body: A JSON value.
 
     Raises:
@@ -130,8 +134,9 @@ def encode(
     if severity_number is not None:
         head = b'%b,"severity_number":%d' % (head, severity_number)
     trace = b""
-    if trace_id and span_id:
-        trace = b',"trace_id":"%032x","span_id":"%016x","trace_flags":"%02x"' % (trace_id, span_id, trace_flags)
+    if 0 < trace_id < _TRACE_IDS and 0 < span_id < _SPAN_IDS:
+        flags = trace_flags & 0xFF
+        trace = b',"trace_id":"%032x","span_id":"%016x","trace_flags":"%02x"' % (trace_id, span_id, flags)
     encoded_body = b"" if body is None else b',"body":%b' % orjson.dumps(body)
     start = (b',"time":"', format_time(time_ns), b'","event_name":', head)
     before = b"".join((*start, encoded_body, b',"attributes":', members, trace))
@@ -174,50 +179,61 @@ def _fit(body: object, attributes: dict[str, object], room: int) -> bytes:
     """Return ``body`` and ``attributes`` in at most ``room`` bytes.
 
     The largest values become their digest first; where the names alone are too long,
-    everything outside ``audit.*`` becomes one value.
+    everything outside ``audit.*`` becomes one value. The ids, words and texts of the schema
+    stay: they are short, and say who did what.
     """
     whole = dict(attributes)
-    altered = [str(pointer) for pointer in whole.pop(semconv.AUDIT_ALTERED, ())]  # type: ignore[attr-defined]
-    sizes = [(len(orjson.dumps(value)), name) for name, value in whole.items()]
-    if body is not None:
-        sizes.append((len(orjson.dumps(body)), None))  # type: ignore[arg-type]
-    sizes.sort(key=lambda size: -size[0])
-    encoded = _members(body, whole, altered)
-    excess = len(encoded) - room
-    for size, name in sizes:
-        if excess <= 0 or size <= _DIGEST_BYTES:
+    altered: list[str] = list(dict.fromkeys(whole.pop(semconv.AUDIT_ALTERED, ())))  # type: ignore[call-overload]
+    pointers: dict[str, list[str]] = {}
+    for pointer in altered:
+        pointers.setdefault(_top(pointer), []).append(pointer)
+    values = {_BODY: body} if body is not None else {}
+    values.update((pointer_to("/attributes", name), value) for name, value in whole.items() if _is_payload(name))
+    names = {pointer_to("/attributes", name): name for name in whole}
+    encoded = {pointer: orjson.dumps(value) for pointer, value in values.items()}
+    excess = len(_members(body, whole, altered)) - room
+    if not altered:
+        excess += len(b'"audit.altered":[],') - 1  # of the first pointer no comma
+    for pointer in sorted(encoded, key=lambda pointer: -len(encoded[pointer])):
+        digest = _digest(encoded[pointer])
+        saved = len(encoded[pointer]) - len(orjson.dumps(digest))
+        if excess <= 0 or saved <= 0:
             break
-        pointer = "/body" if name is None else pointer_to("/attributes", name)
-        if name is None:
-            body = _digest(orjson.dumps(body))
+        if pointer == _BODY:
+            body = digest
         else:
-            whole[name] = _digest(orjson.dumps(whole[name]))
+            whole[names[pointer]] = digest
         # what was altered inside of it is no longer there to point at
-        altered = [inner for inner in altered if inner != pointer and not inner.startswith(pointer + "/")]
-        altered.append(pointer)
-        excess -= size - _DIGEST_BYTES - 16 - len(orjson.dumps(pointer))
-        if excess <= 0:
-            encoded = _members(body, whole, altered)
-            excess = len(encoded) - room
-    encoded = _members(body, whole, altered)
-    if len(encoded) <= room:
-        return encoded
-    own = {name: value for name, value in whole.items() if name.startswith("audit.") or name == semconv.ERROR_TYPE}
-    rest = {name: value for name, value in attributes.items() if name not in own}
+        excess -= saved + sum(len(orjson.dumps(inner)) + 1 for inner in pointers.get(pointer, ()))
+        excess += len(orjson.dumps(pointer)) + 1
+        pointers[pointer] = [pointer]
+    altered = list(itertools.chain.from_iterable(pointers.values()))
+    fitting = _members(body, whole, altered)
+    if len(fitting) <= room:
+        return fitting
+    own = {name: value for name, value in whole.items() if _is_own(name)}
+    rest = {name: value for name, value in attributes.items() if not _is_own(name)}
     own[semconv.AUDIT_REST] = _digest(orjson.dumps(rest))
-    kept = [pointer for pointer in altered if pointer == "/body" or pointer.startswith("/attributes/audit.")]
-    kept.append(pointer_to("/attributes", semconv.AUDIT_REST))
-    encoded = _members(body, own, kept)
-    if len(encoded) <= room:
-        return encoded
-    # so many pointers into the body or the arguments that they fill the line: name their tops
-    tops = list(
-        dict.fromkeys("/".join(pointer.split("/")[: 2 if pointer.startswith("/body") else 3]) for pointer in kept)
-    )
-    return _members(body, own, tops)
+    kept = [pointer for pointer in altered if names.get(_top(pointer), semconv.AUDIT_REST) in own]
+    return _members(body, own, [*kept, pointer_to("/attributes", semconv.AUDIT_REST)])
 
 
-_DIGEST_BYTES: Final = len(b'{"$sha256":"","$size":}') + 64 + 10
+_BODY: Final = "/body"
+_PAYLOAD: Final = frozenset({semconv.AUDIT_ARGUMENTS, semconv.AUDIT_RESULT, semconv.AUDIT_DELEGATION})
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith("audit.") or name == semconv.ERROR_TYPE
+
+
+def _is_payload(name: str) -> bool:
+    return name in _PAYLOAD or not name.startswith("audit.")
+
+
+def _top(pointer: str) -> str:
+    """Return the pointer to the value of the record that a pointer points into."""
+    parts = pointer.split("/", 3)
+    return "/".join(parts[:3] if parts[1] == "attributes" else parts[:2])
 
 
 def _members(body: object, attributes: dict[str, object], altered: list[str]) -> bytes:

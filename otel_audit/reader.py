@@ -235,7 +235,7 @@ def _open_segment(
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             raise AuditVerifyError(f"{path}: expected a file, got {_file_type(mode)}")
-        file = stack.enter_context(open(path, "rb", buffering=0))  # noqa: PTH123
+        file = stack.enter_context(open(path, "rb", buffering=0))  # noqa: SIM115
         size = _size(file, last=last, patient=patient)
     except OSError as error:
         raise AuditVerifyError(f"{path}: {error.strerror}") from error

@@ -26,6 +26,9 @@ MAX_DEPTH: Final = 64
 MAX_NODES: Final = 1_000_000
 """Values visited for one record: a small graph that shares its lists can unfold without end."""
 
+_SMALL_BITS: Final = 2_000
+"""``str()`` takes integers of so many bits whatever ``sys.set_int_max_str_digits`` says."""
+
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 
@@ -94,6 +97,46 @@ def describe(value: object) -> str:
     return text
 
 
+def pairs_of(value: Mapping[object, object], most: int = MAX_NODES) -> list[tuple[object, object]]:
+    """Return names and values of a mapping; raises whatever its own code raises.
+
+    Args:
+        most: A mapping may go on without end.
+    """
+    # past an overridden items(): what a subclass of dict holds is what is stored
+    if issubclass(type(value), dict):
+        return list(dict.items(value))  # type: ignore[arg-type]
+    pairs = list(itertools.islice(value.items(), most + 1))
+    if len(pairs) > most:
+        raise _Unprintable
+    return [(name, item) for name, item in pairs]
+
+
+def _decimal_text(value: int) -> str:
+    """Return the digits of an integer of any size.
+
+    ``str()`` refuses more than 4,300 digits, as it takes quadratic time. Halves, put together by
+    the decimal module's fast multiplication, do not.
+    """
+    if value.bit_length() < _SMALL_BITS:
+        return str(value)
+    powers: dict[int, decimal.Decimal] = {}
+
+    def exact(part: int, bits: int) -> decimal.Decimal:
+        if bits <= _SMALL_BITS:
+            return decimal.Decimal(part)
+        half = bits >> 1
+        if half not in powers:
+            powers[half] = decimal.Decimal(2) ** half
+        high = part >> half
+        return exact(part - (high << half), half) + exact(high, bits - half) * powers[half]
+
+    with decimal.localcontext() as context:
+        context.prec, context.Emax, context.Emin = decimal.MAX_PREC, decimal.MAX_EMAX, decimal.MIN_EMIN
+        digits = str(exact(abs(value), value.bit_length()))
+    return f"-{digits}" if value < 0 else digits
+
+
 def _type_name(value: object) -> str:
     name = type.__getattribute__(type(value), "__name__")
     return clean_text(name, "", []) if isinstance(name, str) else "object"
@@ -137,11 +180,7 @@ class _Walk:
         if INT_MIN <= value <= INT_MAX:
             return value
         self.altered.append(pointer)
-        # str() refuses more than 4,300 digits (a guard against quadratic time)
-        if value.bit_length() < 10_000:
-            return str(value)
-        exact = decimal.Context(prec=value.bit_length() // 3 + 10, Emax=decimal.MAX_EMAX)
-        return str(exact.create_decimal(value))
+        return _decimal_text(value)
 
     def real(self, value: float, pointer: str, depth: int) -> object:
         value = float.__float__(value)
@@ -156,7 +195,8 @@ class _Walk:
     def binary(self, value: bytes | bytearray | memoryview, pointer: str, depth: int) -> object:
         if depth > MAX_DEPTH:
             raise _Unprintable
-        return {"$bytes": base64.b64encode(bytes(value)).decode()}
+        # past an overridden __bytes__: what a subclass holds is what is stored
+        return {"$bytes": base64.b64encode(memoryview(value).tobytes()).decode()}
 
     def array(self, value: list[object] | tuple[object, ...], pointer: str, depth: int) -> object:
         # past an overridden __iter__: what a subclass holds is what is stored
@@ -165,7 +205,7 @@ class _Walk:
             return [self.clean(item, f"{pointer}/{i}", depth + 1) for i, item in enumerate(items)]
 
     def mapping(self, value: Mapping[object, object], pointer: str, depth: int) -> object:
-        pairs = list(dict.items(value) if isinstance(value, dict) else value.items())
+        pairs = pairs_of(value, self.left)
         cleaned: dict[str, object] = {}
         renamed = False
         with _Inside(self, value, depth):
@@ -184,7 +224,8 @@ class _Walk:
 
     def group(self, value: set[object] | frozenset[object], pointer: str, depth: int) -> object:
         with _Inside(self, value, depth):
-            items = [self.quietly(item, depth + 1) for item in list(value)]
+            members = set.__iter__(value) if issubclass(type(value), set) else frozenset.__iter__(value)  # type: ignore[arg-type]
+            items = [self.quietly(item, depth + 1) for item in list(members)]
         self.altered.append(pointer)
         return sorted(items, key=orjson.dumps)
 

@@ -34,6 +34,13 @@ def pytest_configure() -> None:
     os.environ["OTEL_SERVICE_NAME"] = "test"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that does not state its fact."""
+    silent = [item.nodeid for item in items if isinstance(item, pytest.Function) and not item.function.__doc__]
+    if silent:
+        raise pytest.UsageError("expected a docstring that states the fact, got none: " + ", ".join(silent))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Give each test an environment of its own, and fail it if it leaves a provider or an actor behind."""

@@ -84,7 +84,7 @@ class Plan:
         """Record the intent of a call. Where that fails, the call must not run."""
         run = Run(self.event_name, self.function_name, span=self.span, capture_result=self.capture_result)
         try:
-            run.action = self.logger.start_action(self.event_name, **self._parts(run, instance, args, kwargs))
+            run.begin(self.logger.start_action(self.event_name, **self._parts(run, instance, args, kwargs)))
         except BaseException as error:
             run.abandon(error)
             raise
@@ -94,7 +94,7 @@ class Plan:
         """Record the intent of a call, waiting for it without holding up the event loop."""
         run = Run(self.event_name, self.function_name, span=self.span, capture_result=self.capture_result)
         try:
-            run.action = await self.logger.astart_action(self.event_name, **self._parts(run, instance, args, kwargs))
+            run.begin(await self.logger.astart_action(self.event_name, **self._parts(run, instance, args, kwargs)))
         except BaseException as error:
             run.abandon(error)
             raise

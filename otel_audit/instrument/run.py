@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, set_span_in_context
 
@@ -10,7 +12,8 @@ from otel_audit.instrument.span import current_tracer, end_span, start_span
 from otel_audit.pipeline.action import AuditAction, error_type_of
 from otel_audit.semconv import AUDIT_ARGUMENTS
 
-CLOSED_EARLY = "closed by its consumer before it ended"
+CLOSED_EARLY: Final = "closed by its consumer before it ended"
+_ARGUMENTS: Final = f"/attributes/{AUDIT_ARGUMENTS}/"
 
 
 class Run:
@@ -49,8 +52,15 @@ class Run:
     def of(cls, action: AuditAction) -> Run:
         """Return the run of an action that is begun and has no span."""
         run = cls("", "", span=False, capture_result=False)
-        run.action = action
+        run.begin(action)
         return run
+
+    def begin(self, action: AuditAction) -> None:
+        """Take the action whose intent is recorded."""
+        self.action = action
+        if action.intent is not None and self.altered:
+            # The arguments stand in the intent only, and so do their pointers.
+            self.altered[:] = [pointer for pointer in self.altered if not pointer.startswith(_ARGUMENTS)]
 
     def finish(self, result: object) -> None:
         """Record that the call returned."""
@@ -94,10 +104,6 @@ class Run:
             end_span(self._span, error_type_of(error))
 
     def _set_result(self, result: object) -> None:
-        # The arguments stand in the intent only, and so do their pointers.
-        prefix = f"/attributes/{AUDIT_ARGUMENTS}"
-        if self.action.intent is not None:
-            self.altered[:] = [pointer for pointer in self.altered if not pointer.startswith(prefix)]
         self.action.set_result(capture_result(result, redact=self.redact, altered=self.altered))
 
     def _end_span(self) -> None:

@@ -1,6 +1,7 @@
 """The only place that creates, locks, writes and syncs a log."""
 
-from .ledger import Describe, Ledger
+from .ledger import Ledger
 from .ticket import Ticket
+from .writer import Describe
 
 __all__ = ["Describe", "Ledger", "Ticket"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context, get_current
@@ -22,6 +22,7 @@ from .record_ids import new_record_id
 if TYPE_CHECKING:
     from .provider import Channel
 
+MAX_SEVERITY_TEXT: Final = 256
 _checked_names: set[str] = set()
 
 
@@ -50,8 +51,10 @@ def assemble(
     """
     if context is None:
         context = get_current()
-    if event_name not in _checked_names:
-        event_name = _check_name(event_name)
+    altered: list[str] = []
+    # the exact type first: a subclass can claim to equal a name that was checked
+    if type(event_name) is not str or event_name not in _checked_names:
+        event_name = _check_name(event_name, altered)
     actors = current_actors(context)
     if actor is None:
         actor = actors[-1] if actors else channel.provider.service_actor()
@@ -59,7 +62,6 @@ def assemble(
         actor = Actor(actor)
     if len(actors) > 1 and rare.get("delegation") is None:
         rare["delegation"] = [member.id for member in actors]
-    altered: list[str] = []
     if not rare:
         time_ns = time.time_ns()
         whole = audit_attributes(new_record_id(), actor, action, outcome, target, attributes, altered)
@@ -74,22 +76,27 @@ def assemble(
     body = rare.pop("body", None)
     if body is not None:
         body = clean(body, "/body", altered, 2)
-    severity, severity_text = _check_severity(rare.pop("severity_number", None), rare.pop("severity_text", None))
+    severity = check_severity(rare.pop("severity_number", None))
+    severity_text = rare.pop("severity_text", None)
+    if severity_text is not None:
+        severity_text = fit_severity_text(severity_text, altered)
     timestamp_ns = rare.pop("timestamp_ns", None)
     time_ns = time.time_ns() if timestamp_ns is None else _check_time(timestamp_ns)
     record_id = rare.pop("record_id", None)
-    whole = audit_attributes(
-        new_record_id() if record_id is None else record_id, actor, action, outcome, target, attributes, altered, **rare
-    )
+    if record_id is None or (type(record_id) is str and not record_id):
+        record_id = new_record_id()
+    whole = audit_attributes(record_id, actor, action, outcome, target, attributes, altered, **rare)
     log = EventLogRecord(time_ns, context, event_name, whole, body, severity_text, severity)
     return AuditLogRecord(log, channel.resource, channel.scope, channel.after, deferred)
 
 
-def _check_name(event_name: str) -> str:
-    event_name = check_event_name(event_name)
+def _check_name(event_name: str, altered: list[str]) -> str:
+    checked = check_event_name(event_name)
+    if checked != str.__str__(event_name):
+        altered.append("/event_name")
     if len(_checked_names) < 4096:
-        _checked_names.add(event_name)
-    return event_name
+        _checked_names.add(checked)
+    return checked
 
 
 def _outcome_of_decision(outcome: Outcome, decision: Decision) -> Outcome:
@@ -107,18 +114,25 @@ def _check_time(timestamp_ns: int) -> int:
     return timestamp_ns
 
 
-def _check_severity(number: object, text: object) -> tuple[SeverityNumber | None, str | None]:
-    severity = None
-    if number is not None:
-        try:
-            severity = SeverityNumber(getattr(number, "value", number))
-        except ValueError:
-            raise AuditRecordError(f"severity_number: expected 1 to 24, got {describe(number)[:80]}") from None
-        if severity is SeverityNumber.UNSPECIFIED:
-            severity = None
-    if text is None:
-        return severity, None
-    shown = clean_text(text, "", []) if isinstance(text, str) else describe(text)
-    if len(shown) > 256:
-        raise AuditRecordError(f"severity_text: expected at most 256 characters, got {len(shown)}")
-    return severity, shown
+def check_severity(number: object) -> SeverityNumber | None:
+    """Return the severity, None where it is unspecified.
+
+    Raises:
+        AuditRecordError: There is no such number.
+    """
+    if number is None:
+        return None
+    try:
+        severity = SeverityNumber(getattr(number, "value", number))
+    except ValueError:
+        raise AuditRecordError(f"severity_number: expected 1 to 24, got {describe(number)[:80]}") from None
+    return None if severity is SeverityNumber.UNSPECIFIED else severity
+
+
+def fit_severity_text(text: object, altered: list[str]) -> str:
+    """Return the severity text as the line holds it: at most 256 characters. Total."""
+    shown = describe(text) if not issubclass(type(text), str) else str.__str__(text)
+    fitting = clean_text(shown, "", [])[:MAX_SEVERITY_TEXT]
+    if fitting != shown or not issubclass(type(text), str):
+        altered.append("/severity_text")
+    return fitting

@@ -78,6 +78,9 @@ class acting_as:  # noqa: N801
     of a generator. Nothing is kept in the object: one instance serves any number of tasks and
     threads. A block may be left in another context than it was entered in.
 
+    In FastAPI it belongs in an async dependency: a sync one runs in a thread of its own, and
+    what it sets ends with that thread's part.
+
     Args:
         actor: An `Actor`, or an id.
         type: ``user``, ``service`` or ``system``, for an id.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
@@ -16,13 +16,17 @@ from otel_audit.ledger import Ticket
 from otel_audit.line import Draft
 from otel_audit.semconv import AUDIT_RECORD_ID
 
-NO_LIMITS = LogRecordLimits(
-    max_attributes=LogRecordLimits.UNSET,
-    max_attribute_length=LogRecordLimits.UNSET,
-    max_log_record_attributes=LogRecordLimits.UNSET,
-    max_log_record_attribute_length=LogRecordLimits.UNSET,
+_UNREACHABLE: Final = 2**31 - 1
+NO_LIMITS: Final = LogRecordLimits(
+    max_attributes=_UNREACHABLE,
+    max_attribute_length=_UNREACHABLE,
+    max_log_record_attributes=_UNREACHABLE,
+    max_log_record_attribute_length=_UNREACHABLE,
 )
-"""Nothing of an audit record is cut, whatever ``OTEL_*_LIMIT`` says for other records."""
+"""Nothing of an audit record is cut, whatever ``OTEL_*_LIMIT`` says for other records.
+
+Numbers, because SDK 1.44 has no word for "none".
+"""
 
 
 class EventLogRecord(LogRecord):

@@ -20,7 +20,7 @@ from otel_audit.errors import AuditRecordError, AuditWriteError
 from otel_audit.record import Actor, AuditReceipt
 
 from .exporter import AuditFileLogExporter
-from .log_record import NO_LIMITS, AuditLogRecord
+from .log_record import AuditLogRecord
 from .logger import AuditLogger
 from .processor import AuditLogRecordProcessor
 from .resource import UNKNOWN_SERVICE, process_resource, service_name
@@ -104,7 +104,7 @@ class AuditProvider:
         self._unnamed = self._service_actor.id.startswith(UNKNOWN_SERVICE)
         self.is_shut_down = False
         # closed by us, after the program's own exit hooks
-        self._sdk = LoggerProvider(self.resource, shutdown_on_exit=False, log_record_limits=NO_LIMITS)
+        self._sdk = LoggerProvider(self.resource, shutdown_on_exit=False)
         self._sdk.add_log_record_processor(self.processor)
         try:
             exporter.open(self.resource)

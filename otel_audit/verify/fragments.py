@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from otel_audit import semconv
-from otel_audit.verify.drafts import Drafts, Stretches
+from otel_audit.verify.drafts import Drafts
 from otel_audit.verify.notes import Lifecycle
 from otel_audit.verify.run import Place, Region, region_sha256
 from otel_audit.verify.segment import Segment
@@ -61,10 +61,16 @@ def add_regions(
     all_regions: Sequence[Region],
     regions: Mapping[Place, Region],
     lifecycle: Sequence[Lifecycle],
-    unjudged: Stretches,
     drafts: Drafts,
 ) -> None:
-    """Add the findings: ``malformed``, ``torn``, ``recovered``, declarations without region."""
+    """Add the findings: ``malformed``, ``torn``, ``recovered``, declarations without region.
+
+    Args:
+        all_regions: In the order of the files.
+        regions: By the place of the readable line behind them.
+        lifecycle: The entries that can declare, but for those that have a finding already.
+        drafts: What was found so far.
+    """
     for region in all_regions:
         if region.explained:
             continue
@@ -88,7 +94,7 @@ def add_regions(
             expected = "a line of the format"
             drafts.add("malformed", place, offset, None, expected, region.reason, count=count)
     for entry in lifecycle:
-        if _declares(entry) and entry.place not in regions and entry.place not in unjudged:
+        if _declares(entry) and entry.place not in regions:
             expected = f"the fragment of {entry.attributes.get(_FRAGMENT[1])} bytes that it declares"
             drafts.add("edited", entry.place, entry.offset, entry.seq, expected, "none before it")
 

@@ -40,6 +40,7 @@ class Chain:
         forked: Each begins with a sound entry whose predecessor has another successor.
         others: Sound runs that no link leads to; roots first, each with what hangs on it.
         copies: Runs byte-identical to earlier lines.
+        unjudged: All that is not on the chain: forked branches, others, what hangs on either.
     """
 
     runs: list[Run] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Chain:
     forked: list[Run] = field(default_factory=list)
     others: list[tuple[Run, ...]] = field(default_factory=list)
     copies: list[Run] = field(default_factory=list)
+    unjudged: list[Run] = field(default_factory=list)
 
 
 def assemble(scanned: Sequence[Run], faulty: Sequence[Place], segments: tuple[Segment, ...], *, chain: bool) -> Chain:
@@ -247,3 +249,4 @@ class _Walk:
                     group.append(link)
                 link = link.following
             self.result.others.append(tuple(group))
+        self.result.unjudged = [run for run in everything if run.unjudged]

@@ -82,12 +82,12 @@ def read_blocks(segment: Segment, offset: int = 0, size: int = BLOCK_BYTES) -> I
         yield Block("tail", start, rest)
 
 
-def lines_from(segment: Segment, offset: int) -> Iterator[tuple[int, bytes]]:
+def lines_from(segment: Segment, offset: int, size: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:
     """Yield the offset and the bytes of each whole line that follows, LF left off.
 
     Only for stretches that are known to hold no line of more than 1 MiB.
     """
-    for block in read_blocks(segment, offset):
+    for block in read_blocks(segment, offset, size):
         if block.kind != "lines":
             return
         at = block.offset

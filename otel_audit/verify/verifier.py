@@ -100,9 +100,13 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
     chained = scan.judge.declared.mode == "chain"
     # Twice where there are regions: which of them are faults depends on where the chain breaks,
     # and a region that only moved (because lines above it are gone) is none.
-    for run in scan.runs:
-        if run.kind is not None:
-            faults.setdefault(run.segment, run.first)
+    # Before the chain is put together, which cuts runs.
+    faulty = [run for run in scan.runs if run.kind is not None]
+    for run in faulty:
+        assert run.kind is not None
+        faults.setdefault(run.segment, run.first)
+        drafts.add_run(run.kind, run, run.expected, run.got)
+    judged_alone = Stretches(faulty)
     match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults, scan.segments)
     chain = assemble(scan.runs, _faulty_regions(scan.regions), scan.segments, chain=chained)
     disordered = out_of_order(chain.runs)
@@ -114,9 +118,6 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
     ):
         faults[place.segment] = min(place, faults.get(place.segment, place))
     match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults, scan.segments)
-    for run in scan.runs:
-        if run.kind is not None:
-            drafts.add_run(run.kind, run, run.expected, run.got)
     for copy in chain.copies:
         drafts.add_run("duplicate", copy, "each line once", "the bytes of an earlier line")
     for run in chain.forked:
@@ -131,12 +132,14 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
         if run.kind is None:
             expected = f"seq {run.seq} behind seq {run.seq - 1}"
             drafts.add_run("reordered", run, expected, "the entry in another place")
-    left = [run for group in chain.others for run in group]
-    branches = [run for run in scan.runs if run.unjudged]
-    unjudged = Stretches([*left, *chain.copies, *chain.forked, *branches])
-    add_regions(scan.regions, scan.declarations, scan.notes.lifecycle, unjudged, drafts)
+    # A line that has a kind, or is not judged, has no note: one fault, one finding.
+    unjudged = Stretches([*chain.unjudged, *chain.copies])
+    lifecycle = [
+        entry for entry in scan.notes.lifecycle if entry.place not in unjudged and entry.place not in judged_alone
+    ]
+    add_regions(scan.regions, scan.declarations, lifecycle, drafts)
     for note in scan.notes.found:
-        if note.place not in unjudged:
+        if note.place not in unjudged and note.place not in judged_alone:
             kind, place, offset, seq, expected, got = note
             drafts.add(kind, place, offset, seq, expected, got)
     return chain

@@ -30,6 +30,12 @@ async def by_user(user: Annotated[str, Header()]) -> AsyncIterator[None]:
             yield
 
 
+def by_user_in_a_thread() -> Iterator[None]:
+    """What users had better not write."""
+    with AGENT:
+        yield
+
+
 @audited("order.refund", capture=("order",))
 async def refund(order: int) -> None:
     """An action that takes a while."""
@@ -143,6 +149,18 @@ async def test_endpoint_that_fails(log: CapturedAudit) -> None:
         ["alice", "agent"],
         ["bob", "agent"],
     ]
+
+
+async def test_sync_dependency(log: CapturedAudit) -> None:
+    """A sync dependency runs in a thread of its own: the endpoint does not see it, and nothing complains."""
+    app = FastAPI(dependencies=[Depends(by_user_in_a_thread)])
+
+    @app.get("/")
+    async def endpoint() -> int:
+        return len(current_actors())
+
+    async with client(app) as http:
+        assert (await http.get("/")).json() == 0
 
 
 async def test_behind_a_middleware(log: CapturedAudit) -> None:

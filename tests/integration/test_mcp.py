@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -59,6 +61,23 @@ async def connected(*args: str, **env: str) -> AsyncIterator[ClientSession]:
     async with stdio_client(parameters) as streams, ClientSession(*streams) as session:
         await session.initialize()
         yield session
+
+
+@contextmanager
+def served_over_http() -> Iterator[str]:
+    """Run the notes server over HTTP; the URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, NOTES, str(port)], stderr=subprocess.PIPE, text=True)
+    try:
+        for line in server.stderr or ():
+            if "running on" in line:
+                break
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
 
 
 def acts(path: Path, *ends: str) -> list[Entry]:
@@ -173,6 +192,19 @@ class TestBothEnds:
         assert client[0].attributes["mcp.resource.uri"] == "note://today"
         assert client[0].attributes["audit.action"] == "READ"
 
+    async def test_name_the_session_of_http(self, path: Path) -> None:
+        """Over HTTP, the server's entries carry the session's id."""
+        connect: Any = import_module("mcp.client.streamable_http").streamable_http_client
+        with served_over_http() as url:
+            async with connect(url) as streams, ClientSession(*streams[:2]) as session:
+                await session.initialize()
+                with tracer.start_as_current_span("run"):
+                    await session.call_tool("environment", {})
+        ids = {entry.attributes.get("mcp.session.id") for entry in acts(path, "server")}
+        assert len(ids) == 1
+        assert ids != {None}
+        assert len({entry.trace_id for entry in acts(path)}) == 1
+
     async def test_name_the_same_principal(self, tmp_path: Path) -> None:
         """Where actors are propagated and believed, the server's entries name who called, for whom."""
         path = tmp_path / "audit.jsonl"
@@ -231,6 +263,8 @@ class TestIntent:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+            # mcp 1 cannot leave while the late answer is on its way.
+            await session.list_tools()
         outcome = acts(path, "client")[-1]
         assert summary(outcome)[3:] == ("outcome", "failure", "asyncio.exceptions.CancelledError")
 
@@ -273,6 +307,14 @@ class TestFailClosed:
                 assert not note.exists()
                 await session.call_tool("write_note", {"path": str(note), "text": "a"})
         assert note.exists()
+
+    async def test_the_client_calls_where_it_is_told_to(self, tmp_path: Path) -> None:
+        """With ``on_failure="open"`` the call is made, and goes unrecorded."""
+        with capture_audit() as captured, instrumented(on_failure="open"):
+            async with in_process() as session:
+                captured.fail(OSError(28, "No space left on device"), times=4)
+                assert text(await session.call_tool("add", {"a": 1, "b": 2})) == "3"
+            assert not captured.entries
 
     @pytest.mark.parametrize("on_failure", ["closed", "open"])
     async def test_the_server_refuses_and_lives(self, path: Path, tmp_path: Path, on_failure: str) -> None:

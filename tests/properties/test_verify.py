@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -19,11 +20,54 @@ from tests import logs
 
 lengths = st.integers(min_value=1, max_value=50)
 long_lengths = st.integers(min_value=3, max_value=50)
+PIECES = (b",", b"}", b"{", b'"', b"}}", b',"a":1', b"-0", b" ", b"\\u0041", b"\xc3\xa9", b"\xff", b"1e400")
+CONTENTS = (
+    (b'"lines":42', True),
+    (b'"lines":1E2', True),
+    (b'"lines":1.50', True),
+    (b'"lines":-0.0', True),
+    (b'"lines":9223372036854775807', True),
+    (b'"lines":"\\u0041\\/"', True),
+    (b'"lines":"\xe2\x80\xa8"', True),
+    (b'"lines":{"audit.actor.id":"b"}', True),
+    (b'"lines":' + b"[" * 62 + b"]" * 62, True),
+    (b'"lines":' + b"[" * 63 + b"]" * 63, False),
+    (b'"lines":' + b'{"a":' * 63 + b"1" + b"}" * 63, False),
+    (b'"lines":-0', False),
+    (b'"lines":1e400', False),
+    (b'"lines":9223372036854775808', False),
+    (b'"lines":18446744073709551616', False),
+    (b'"lines":NaN', False),
+    (b'"lines":01', False),
+    (b'"lines": 1', False),
+    (b'"lines":1,', False),
+    (b'"lines":1,"lines":1', False),
+    (b'"lines":1,"l\\u0069nes":1', False),
+    (b'"audit.actor.id":"b"', False),
+    (b'"audit.record.id":"b"', False),
+    (b'"lines":{"a":1,"a":1}', False),
+    (b'"lines":"\\ud800"', False),
+    (b'"lines":"\xed\xa0\x80"', False),
+    (b'"lines":"\t"', False),
+    (b'"lines":1}', False),
+    (b'"lines":1},"body":null', False),
+    (b'"lines":1},"trace_id":"' + b"0" * 32 + b'"', False),
+)
 LOGS = {count: logs.log(count) for count in range(1, 51)}
 
 
-def judge(data: bytes, *, anchors: tuple[Anchor, ...] = (), block: int = 1 << 16) -> VerifyReport:
-    """Verify the bytes of a log of one segment."""
+def judge(data: bytes, *, anchors: tuple[Anchor, ...] = (), block: int = 1500) -> VerifyReport:
+    """Verify the bytes of a log of one segment, twice.
+
+    All at once, a log as short as these goes line by line; in small blocks, most lines go the
+    quick way. Both must say the same.
+    """
+    whole, pieces = (_judge(data, anchors, size) for size in (1 << 16, block))
+    assert whole == pieces
+    return whole
+
+
+def _judge(data: bytes, anchors: tuple[Anchor, ...], block: int) -> VerifyReport:
     segment = Segment("audit.jsonl", "audit.jsonl", 1, len(data), lambda at, n: data[at : at + min(n, block)])
     return verify([segment], path="audit.jsonl", first_name="audit.jsonl", anchors=anchors)
 
@@ -78,7 +122,7 @@ class TestChangedByte:
         try:
             members = parse_line(changed)
         except MalformedLineError:
-            expected = ("malformed", index + 1, None, 1)
+            expected: tuple[str, int, object, int] = ("malformed", index + 1, None, 1)
         else:
             # Where the byte made another seq of it, that is what the line now says.
             expected = ("edited", index + 1, members["seq"], 1)
@@ -214,6 +258,47 @@ class TestLines:
         assert [(f.kind, f.seq) for f in report.findings] == [("diverged", count)]
 
 
+class TestSealedAgain:
+    """A line that is no line of the format, under a seal that is right, in a chain that holds."""
+
+    @given(st.integers(12, 50), st.data())
+    def test_is_judged_as_the_parser_does(self, count: int, data: st.DataObject) -> None:
+        """Any changed bytes make it malformed exactly if the strict parser says so."""
+        index = data.draw(st.integers(8, count - 2))
+        members = logs.entry(index + 1)
+        lines = LOGS[count]
+        body = logs.dump({**members, "prev_hash": logs.hash_of(lines[index - 1])})[:-1]
+        start = data.draw(st.integers(1, len(body) - 1))
+        stop = data.draw(st.integers(start, min(start + 3, len(body))))
+        new = data.draw(st.one_of(st.binary(max_size=4), st.sampled_from(PIECES)))
+        body = body[:start] + new.replace(b"\n", b" ") + body[stop:]
+        digest = hashlib.sha256(body).hexdigest()
+        altered = body + b',"hash":"%s"}' % digest.encode()
+        behind = logs.chain((logs.entry(seq) for seq in range(index + 2, count + 1)), digest)
+        report = judge(logs.join([*lines[:index], altered, *behind]))
+        try:
+            parse_line(altered)
+        except MalformedLineError:
+            assert ("malformed", index + 1, None, 1) in brief(report.findings)
+        else:
+            assert all(finding.kind != "malformed" for finding in report.findings)
+
+    @given(st.integers(12, 50), st.sampled_from(CONTENTS))
+    def test_in_its_attributes(self, count: int, content: tuple[bytes, bool]) -> None:
+        """What stands among the attributes decides, on the quick way as on the exact one."""
+        text, legal = content
+        lines = LOGS[count]
+        index = count // 2
+        body = logs.dump({**logs.entry(index + 1), "prev_hash": logs.hash_of(lines[index - 1])})[:-1]
+        body = body.replace(b'"lines":%d' % ((index + 1) % 97), text)
+        digest = hashlib.sha256(body).hexdigest()
+        altered = body + b',"hash":"%s"}' % digest.encode()
+        behind = logs.chain((logs.entry(seq) for seq in range(index + 2, count + 1)), digest)
+        report = judge(logs.join([*lines[:index], altered, *behind]))
+        expected = [] if legal else [("malformed", index + 1, None, 1)]
+        assert brief(report.findings) == expected
+
+
 class TestTwoFaults:
     """A fault does not hide another one behind it."""
 
@@ -254,8 +339,6 @@ class TestAnything:
 
 def test_the_file_of_this_log_is_real(tmp_path: Path) -> None:
     """A line of these logs can be checked as docs/format.md says, by hashing bytes off the file."""
-    import hashlib
-
     path = tmp_path / "audit.jsonl"
     path.write_bytes(logs.join(LOGS[5]))
     line = path.read_bytes().split(b"\n")[4] + b"\n"

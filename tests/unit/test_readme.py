@@ -1,8 +1,9 @@
-"""README.md and docs/opentelemetry.md show what works: their blocks are run, in their order, on a real log."""
+"""README.md and the pages in docs show what works: their blocks are run, in their order, on a real log."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -12,12 +13,16 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
+import otel_audit
+from otel_audit import environment
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 OPENTELEMETRY = (ROOT / "docs/opentelemetry.md").read_text(encoding="utf-8")
 SET_UP = [
     "python3 -m pip install -q uv && python3 -m uv run examples/quickstart/main.py",
@@ -34,6 +39,18 @@ otel_audit.configure("audit.jsonl")
 with trace.get_tracer("test").start_as_current_span("agent"):
     for number in range(10):
         otel_audit.get_audit_logger("test").emit("file.read", action="READ", attributes={"number": number})
+"""
+
+FROM_THE_ENVIRONMENT = """
+import os
+import time
+
+from opentelemetry._logs import get_logger
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+
+_OTelSDKConfigurator().configure()
+get_logger("shop").emit(timestamp=time.time_ns(), event_name="order.refund", attributes={"audit.action": "EXECUTE"})
+get_logger("shop").emit(timestamp=time.time_ns(), event_name="page.viewed")
 """
 
 
@@ -135,7 +152,7 @@ def test_links_lead_to_files(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("code", blocks(README, "python") + blocks(OPENTELEMETRY, "python"))
+@pytest.mark.parametrize("code", blocks(README + API + OPENTELEMETRY, "python"))
 def test_python_examples_add_to_an_intact_log(code: str, folder: Path, environ: dict[str, str]) -> None:
     """Each example runs as it is shown, without a warning, and the log verifies after it."""
     run_python(code.replace(SHOWN_TRACE, "0" * 32), folder, environ)
@@ -206,3 +223,43 @@ def test_the_trace_examples_go_both_ways(folder: Path, environ: dict[str, str]) 
     [to_lines] = [block for block in blocks(README, "python") if "read_log" in block]
     printed = run_python(to_lines.replace(SHOWN_TRACE, trace_id), folder, environ)
     assert "9 file.read success" in printed.splitlines()
+
+
+@pytest.mark.parametrize("name", sorted(otel_audit.__all__))
+def test_every_public_name_is_documented(name: str) -> None:
+    """Each public name stands in docs/api.md."""
+    assert f"`{name}`" in API
+
+
+def test_the_settings_are_those_of_configure() -> None:
+    """The table of settings names the arguments of `configure`, and their variables, and no others."""
+    table = API[API.index("## Settings") : API.index("## An action")]
+    rows = [row.split("|")[1:4] for row in table.splitlines() if row.startswith("| `")]
+    assert {row[0].strip(" `") for row in rows} == set(inspect.signature(otel_audit.configure).parameters)
+    variables = {name for name in vars(environment) if name.startswith("OTEL_AUDIT_")}
+    assert {row[1].strip(" `") for row in rows} - {"–"} == variables
+
+
+class TestExporterFromTheEnvironment:
+    """`OTEL_LOGS_EXPORTER=audit_file`, as docs/opentelemetry.md shows it."""
+
+    def start(self, program: str, folder: Path, environ: dict[str, str]) -> list[dict[str, Any]]:
+        """Run a program under the settings that the page shows; return the entries that it leaves."""
+        [export] = blocks(OPENTELEMETRY, "sh")
+        (folder / "program.py").write_text(program, encoding="utf-8")
+        others = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
+        run_shell(f"{export}\npython program.py", folder, environ | others)
+        return [json.loads(line) for line in lines(folder)] if (folder / "audit.jsonl").exists() else []
+
+    def test_writes_what_carries_an_action(self, tmp_path: Path, environ: dict[str, str]) -> None:
+        """Of two records the one with `audit.action` is written, complete, and the log verifies."""
+        entries = self.start(FROM_THE_ENVIRONMENT, tmp_path, environ)
+        own = [entry for entry in entries if not entry["event_name"].startswith("audit.log.")]
+        assert [entry["event_name"] for entry in own] == ["order.refund"]
+        assert own[0]["attributes"]["audit.actor.id"] == "readme"
+        assert run(["otel-audit", "verify", "audit.jsonl"], tmp_path, environ)
+
+    def test_loses_what_waits_in_the_batch(self, tmp_path: Path, environ: dict[str, str]) -> None:
+        """A record that waits when the process ends without its exit hooks is lost, as the page says."""
+        entries = self.start(FROM_THE_ENVIRONMENT + "os._exit(0)", tmp_path, environ)
+        assert not [entry for entry in entries if entry["event_name"] == "order.refund"]

@@ -1,9 +1,10 @@
-"""An MCP server over stdio whose tools tell on their audit log; audited on its own side."""
+"""An MCP server whose tools tell on their audit log, audited on its own side: over stdio, or HTTP with a port."""
 
 from __future__ import annotations
 
 import os
 import resource
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ if "NOTES_MAX_FILE_BYTES" in os.environ:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 AuditInstrumentor().instrument(frameworks=["mcp"])
-server = McpServer("notes")
+HTTP = {"port": int(sys.argv[1])} if len(sys.argv) > 1 else {}
+MCP_1 = McpServer.__name__ == "FastMCP"
+server = McpServer("notes", **(HTTP if MCP_1 else {}))
 
 
 @server.tool()
@@ -72,4 +75,7 @@ def greeting(name: str) -> str:
 
 
 if __name__ == "__main__":
-    server.run()
+    if HTTP:
+        server.run(transport="streamable-http", **({} if MCP_1 else HTTP))
+    else:
+        server.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import copy
 import functools
@@ -568,6 +569,22 @@ class TestCoroutines:
             assert ran == []
             assert lines(durable) == [INTENT, STOPPED]
 
+    async def test_cancelled_while_the_outcome_waits(self, log: Any) -> None:
+        """Cancelled when it has returned, the action was a success, and its caller is cancelled."""
+        ended = asyncio.Event()
+
+        @audited
+        async def work() -> None:
+            ended.set()
+
+        with capture_audit(durability="always") as durable, acting_as("agent"):
+            task = asyncio.create_task(work())
+            await ended.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert lines(durable) == [INTENT, SUCCESS]
+
     def test_closed(self, log: Any) -> None:
         """A coroutine that is closed while it waits is a failure."""
 
@@ -615,9 +632,9 @@ class TestCoroutines:
 
     def test_never_awaited(self, log: Any) -> None:
         """A coroutine that nobody awaits leaves no entry, and one warning with its name."""
+        call: Any = aadd
         with pytest.warns(RuntimeWarning, match="coroutine 'aadd' was never awaited"):
-            coroutine = aadd(1)
-            del coroutine
+            call(1)
         assert lines(log) == []
 
 
@@ -771,6 +788,59 @@ class TestGenerators:
         service = actors[3]
         assert actors == ["alice", "inner", "inner", service, service, "alice", "alice", "alice"]
         assert service not in {"alice", "inner"}
+
+    def test_contextmanager(self, log: Any) -> None:
+        """Under `contextlib.contextmanager` the action is the whole block."""
+
+        @contextlib.contextmanager
+        @audited
+        def session(suppress: bool) -> Iterator[int]:
+            try:
+                yield 1
+            except OwnError:
+                if not suppress:
+                    raise
+
+        with session(True) as value:
+            assert value == 1
+            assert lines(log) == [INTENT]
+        with session(True):
+            raise OwnError
+        error = OwnError("x")
+        with pytest.raises(OwnError) as caught, session(False):
+            raise error
+        assert caught.value is error
+        assert lines(log) == [INTENT, SUCCESS] * 2 + [INTENT, failure(f"{MODULE}.OwnError")]
+
+    async def test_asynccontextmanager(self, log: Any) -> None:
+        """The same for `contextlib.asynccontextmanager`."""
+
+        @contextlib.asynccontextmanager
+        @audited
+        async def session() -> AsyncIterator[int]:
+            yield 1
+
+        error = OwnError("x")
+        async with session():
+            pass
+        with pytest.raises(OwnError) as caught:
+            async with session():
+                raise error
+        assert caught.value is error
+        assert lines(log) == [INTENT, SUCCESS, INTENT, failure(f"{MODULE}.OwnError")]
+
+    def test_delegated_to(self, log: Any) -> None:
+        """`yield from` passes items, sent values and the result through."""
+
+        def outer() -> Generator[Any, Any, Any]:
+            return (yield from count(1))
+
+        generator = outer()
+        assert next(generator) == 0
+        assert generator.send(5) == 5
+        with pytest.raises(StopIteration) as stopped:
+            next(generator)
+        assert stopped.value.value == "end"
 
     async def test_async_exhausted(self, log: Any) -> None:
         """An async generator is the same, with `asend`."""
@@ -989,6 +1059,25 @@ class TestDetails:
         assert outcome.attributes["audit.result"] == {"paid": 1, "token": "[REDACTED]"}
         assert "canary" not in repr([entry.attributes for entry in entries(log)])
 
+    @pytest.mark.parametrize(
+        ("phases", "pointers"),
+        [("both", [["/attributes/audit.arguments/a"], ["/attributes/audit.result"]]),
+         ("outcome", [["/attributes/audit.arguments/a", "/attributes/audit.result"]])],
+    )  # fmt: skip
+    def test_altered(self, log: Any, phases: Any, pointers: list[list[str]]) -> None:
+        """Each line lists what is altered in itself."""
+        audited(capture="a", capture_result=True, phases=phases)(lambda a: a)({1})
+        assert [entry.attributes["audit.altered"] for entry in entries(log)] == pointers
+
+    def test_redact(self) -> None:
+        """The provider's `redact` has the last word on arguments and result."""
+        service = Resource({"service.name": "shop"})
+        with capture_audit(resource=service, redact=lambda name, value: f"{name} hidden") as log:
+            audited(capture="a", capture_result=True)(lambda a: a)(1)
+            intent, outcome = entries(log)
+        assert intent.attributes["audit.arguments"] == {"a": "a hidden"}
+        assert outcome.attributes["audit.result"] == "result hidden"
+
     def test_capture_all(self, log: Any) -> None:
         """`*` captures positional, keyword and variable arguments by their names."""
 
@@ -1099,6 +1188,30 @@ class TestFailures:
 
         with pytest.raises(AuditWriteError):
             work()
+
+    async def test_outcome_fails_async(self, log: Any) -> None:
+        """The same for coroutines and generators, at their last step."""
+
+        @audited
+        async def work() -> None:
+            log.fail(OSError(28, "full"))
+
+        @audited
+        def items() -> Iterator[int]:
+            yield 1
+            log.fail(OSError(28, "full"))
+
+        @audited
+        async def aitems() -> AsyncIterator[int]:
+            yield 1
+            log.fail(OSError(28, "full"))
+
+        with pytest.raises(AuditWriteError):
+            await work()
+        with pytest.raises(AuditWriteError):
+            list(items())
+        with pytest.raises(AuditWriteError):
+            [item async for item in aitems()]
 
     def test_outcome_of_a_failure_fails(self, log: Any, caplog: pytest.LogCaptureFixture) -> None:
         """Where the outcome of a call that raised cannot be written, its own exception goes on."""

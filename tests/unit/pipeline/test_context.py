@@ -110,9 +110,9 @@ class TestBlock:
         """A block left in a context that it was not entered in changes nothing there."""
         agent = acting_as("agent")
         contextvars.Context().run(agent.__enter__)
-        with acting_as("other"):
+        with acting_as("agent"):
             agent.__exit__(None, None, None)
-            assert names() == ["other"]
+            assert names() == ["agent"]
 
     def test_left_in_a_copied_context(self) -> None:
         """A block left in a copy of its context ends there, and goes on in the original."""

@@ -1,0 +1,120 @@
+"""Logs of several segments."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_audit.reader import read_log, verify_log
+from tests import logs
+
+NAMES = ("audit.jsonl", "audit.000002.jsonl", "audit.000003.jsonl")
+
+
+def write(folder: Path) -> list[list[bytes]]:
+    """Write a log of three segments, and return their lines."""
+    segments: list[list[bytes]] = []
+    prev, seq = logs.GENESIS, 1
+    for index, name in enumerate(NAMES):
+        more: dict[str, Any] = {}
+        if index:
+            before = logs.join(segments[-1])
+            more = {
+                "audit.segment.previous.name": NAMES[index - 1],
+                "audit.segment.previous.size": len(before),
+                "audit.segment.previous.sha256": hashlib.sha256(before).hexdigest(),
+            }
+        members = [logs.opened(seq, segment=index + 1, **more)]
+        members += [logs.entry(seq + step) for step in range(1, 150)]
+        if index < 2:
+            members.append(logs.log_entry(seq + 150, "audit.log.rotated", **{"audit.segment.next": NAMES[index + 1]}))
+        segments.append(list(logs.chain(members, prev)))
+        prev, seq = logs.hash_of(segments[-1][-1]), seq + len(members)
+        (folder / name).write_bytes(logs.join(segments[-1]))
+    sums = (f"{hashlib.sha256(logs.join(s)).hexdigest()}  {n}\n" for s, n in zip(segments, NAMES, strict=True))
+    (folder / "audit.sha256").write_text("".join(list(sums)[:2]))
+    return segments
+
+
+def kinds(folder: Path) -> list[tuple[str, str, str, int | None]]:
+    """Return kind, severity, file and line of each finding."""
+    return [(f.kind, f.severity, Path(f.path).name, f.line) for f in verify_log(folder).findings]
+
+
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_any_segment_stands_for_the_log(tmp_path: Path, name: str) -> None:
+    """A sound log is intact over its segments, whichever is named."""
+    segments = write(tmp_path)
+    report = verify_log(tmp_path / name)
+    assert report.intact
+    assert not report.findings
+    assert [s.entries for s in report.segments] == [151, 151, 150]
+    assert report.head is not None
+    assert report.head.hash == logs.hash_of(segments[2][-1])
+    assert [entry.seq for entry in read_log(tmp_path)] == list(range(1, 453))
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_segment_that_is_gone_is_missing(tmp_path: Path, index: int) -> None:
+    """A missing segment explains the gap that it leaves."""
+    write(tmp_path)
+    (tmp_path / NAMES[index]).unlink()
+    assert kinds(tmp_path) == [("segment_missing", "error", NAMES[index], None)]
+
+
+def test_the_last_segment_is_missed_by_the_one_before(tmp_path: Path) -> None:
+    """``rotated`` names a next file: without it a segment is missing."""
+    write(tmp_path)
+    (tmp_path / NAMES[2]).unlink()
+    assert kinds(tmp_path) == [("segment_missing", "error", NAMES[2], 151)]
+
+
+def test_an_empty_last_segment_is_no_finding(tmp_path: Path) -> None:
+    """Rotation creates the next file first: a crash behind that leaves it empty."""
+    write(tmp_path)
+    (tmp_path / NAMES[2]).write_bytes(b"")
+    assert kinds(tmp_path) == []
+
+
+def test_the_checksum_file_is_the_only_witness_of_the_last_closed_one(tmp_path: Path) -> None:
+    """Without a next ``opened`` a wrong checksum is an error, else a warning on the file."""
+    write(tmp_path)
+    sums = tmp_path / "audit.sha256"
+    lines = sums.read_text().split("\n")
+    sums.write_text("\n".join([lines[0], "0" * 64 + lines[1][64:], ""]))
+    assert kinds(tmp_path) == [("segment_altered", "warning", "audit.sha256", None)]
+    (tmp_path / NAMES[2]).write_bytes(b"")
+    assert kinds(tmp_path) == [("segment_altered", "error", NAMES[1], None)]
+
+
+def test_an_edited_line_in_a_closed_segment_is_one_finding(tmp_path: Path) -> None:
+    """The segment's other SHA-256 is explained by the line."""
+    segments = write(tmp_path)
+    changed = list(segments[0])
+    changed[101] = segments[0][101].replace(b'"lines"', b'"Lines"')
+    (tmp_path / NAMES[0]).write_bytes(logs.join(changed))
+    assert kinds(tmp_path) == [("edited", "error", NAMES[0], 102)]
+
+
+def test_a_renamed_segment_is_altered(tmp_path: Path) -> None:
+    """A segment whose ``opened`` names another number is not the one it says."""
+    segments = write(tmp_path)
+    (tmp_path / NAMES[1]).write_bytes(logs.join(segments[1][1:]))
+    assert kinds(tmp_path) == [("gap", "error", NAMES[1], 1)]
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    lines = list(logs.chain([logs.opened(segment=2), logs.entry(2)]))
+    (lone / NAMES[0]).write_bytes(logs.join(lines))
+    assert kinds(lone) == [("segment_altered", "error", NAMES[0], 1)]
+
+
+def test_an_anchor_reaches_over_segments(tmp_path: Path) -> None:
+    """An anchor in the last segment proves the first."""
+    segments = write(tmp_path)
+    anchor = f"452:{logs.hash_of(segments[2][-1])}"
+    assert verify_log(tmp_path, anchors=[anchor]).anchored
+    report = verify_log(tmp_path, anchors=["453:" + "a" * 64])
+    assert [(f.kind, f.seq) for f in report.findings] == [("truncated", 453)]
