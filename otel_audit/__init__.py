@@ -6,6 +6,8 @@ neither the OpenTelemetry SDK nor anything that writes.
 
 from __future__ import annotations
 
+import atexit
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -116,3 +118,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _shut_down_at_exit() -> None:
+    configuration = sys.modules.get(f"{__name__}.pipeline.configuration")
+    if configuration is not None:
+        configuration.shut_down_at_exit()
+
+
+# Here, and not where auditing is configured: the last registered runs first, and the program's
+# own exit hooks can still emit if they are registered after this import.
+atexit.register(_shut_down_at_exit)

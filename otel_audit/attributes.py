@@ -246,7 +246,7 @@ def _add_delegation(whole: dict[str, object], delegation: Sequence[str], altered
 def add_given(whole: dict[str, object], attributes: Mapping[str, object], altered: list[str]) -> None:
     """Add the caller's attributes, cleaned. Total."""
     try:
-        for key, value in pairs_of(attributes):
+        for key, value in pairs_of(attributes):  # type: ignore[arg-type]
             if type(key) is str and key.isascii() and key[:1] != "$" and key[:6] != "audit." and key not in whole:
                 # the values that nearly all records have: as `clean` would return them
                 kind = type(value)
@@ -281,7 +281,7 @@ def with_altered(whole: dict[str, object], altered: list[str]) -> dict[str, obje
 def _add_odd(whole: dict[str, object], key: object, value: object, altered: list[str]) -> None:
     """Add one attribute whose name cannot stand as it is."""
     if issubclass(type(key), str):
-        given = str.__str__(key)  # type: ignore[arg-type]
+        given = str.__str__(key)
     else:
         try:
             given = str.__str__(str(key))

@@ -101,13 +101,13 @@ class _Walk:
             return self._instead(TRUNCATED, pointer)
         try:
             plain = self._plain(name, value, pointer)
-        except Exception:  # noqa: BLE001 - the value's own code may raise anything
+        except Exception:  # the value's own code may raise anything
             plain = self._instead(f"<unprintable {type(value).__name__}>", pointer)
         if self.redact is None:
             return plain
         try:
             return self.redact(name, plain)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             warn_once(_logger, "redact %s raised %s: the value is recorded as " + REDACTED, self.redact, error)
             return REDACTED
 

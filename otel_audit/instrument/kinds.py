@@ -50,7 +50,7 @@ def _around_call(plan: Plan) -> Wrap:
             raise
         if type(result) is CoroutineType:
             return _rest_of_coroutine(Run.of(action), result)
-        action.end()
+        action.end_quietly()
         return result
 
     return wrapper

@@ -142,7 +142,7 @@ def _ask(ask: Callable[[Call], T], call: Call, check: Callable[[T], T], pointer:
     try:
         answer = ask(call)
         return check(answer)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         warn_once(_logger, "%s raised %s: calls are recorded without what it was to give", ask, error)
         altered.append(pointer)
         return None

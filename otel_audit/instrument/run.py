@@ -63,11 +63,15 @@ class Run:
             self.altered[:] = [pointer for pointer in self.altered if not pointer.startswith(_ARGUMENTS)]
 
     def finish(self, result: object) -> None:
-        """Record that the call returned."""
+        """Record that the call returned. Never raises: the call's own result goes on.
+
+        An outcome that cannot be written is logged, counted, and missed by `otel-audit verify`,
+        as its intent stands in the log.
+        """
         try:
             if self._capture_result:
                 self._set_result(result)
-            self.action.end()
+            self.action.end_quietly()
         finally:
             self._end_span()
 
@@ -76,7 +80,7 @@ class Run:
         try:
             if self._capture_result:
                 self._set_result(result)
-            await self.action.aend()
+            await self.action.aend_quietly()
         finally:
             self._end_span()
 

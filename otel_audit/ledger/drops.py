@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import NamedTuple
 
 
@@ -16,7 +17,7 @@ class DropSummary(NamedTuple):
 
 
 class Drops:
-    """Counts lost records. Thread-safe.
+    """Counts lost records. Safe from any thread, and from a signal handler in the middle of it.
 
     Attributes:
         total: Since this writer opened the log.
@@ -24,26 +25,48 @@ class Drops:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.total = 0
         self.pending: DropSummary | None = None
+        self._lock = threading.Lock()
+        self._changes: deque[tuple[DropSummary, int]] = deque()
+        """What is still to be counted in, and its sign: whoever has the lock does it."""
 
     def add(self, time_ns: int, error: BaseException) -> None:
         """Count one record that was lost with this error."""
-        with self._lock:
-            self.total += 1
-            last = self.pending
-            name = type(error).__name__
-            if last is None:
-                self.pending = DropSummary(1, time_ns, time_ns, name)
-            else:
-                self.pending = DropSummary(last.records + 1, last.first_time_ns, time_ns, name)
+        self._change(DropSummary(1, time_ns, time_ns, type(error).__name__), 1)
 
     def declared(self, summary: DropSummary) -> None:
         """Take off what now stands in the log; what was added meanwhile stays."""
-        with self._lock:
-            last = self.pending
-            if last is None or last.records <= summary.records:
-                self.pending = None
-            else:
-                self.pending = last._replace(records=last.records - summary.records, first_time_ns=summary.last_time_ns)
+        self._change(summary, -1)
+
+    def restore(self, summary: DropSummary) -> None:
+        """Put back what was declared, as its declaration was lost."""
+        self._change(summary, 0)
+
+    def _change(self, summary: DropSummary, sign: int) -> None:
+        self._changes.append((summary, sign))
+        # never waits for the lock: this thread itself may hold it, below on the stack
+        while self._changes and not self._lock.locked():
+            with self._lock:
+                while self._changes:
+                    change, sign = self._changes[0]
+                    pending = _less(self.pending, change) if sign < 0 else _more(self.pending, change)
+                    self.pending, self.total = pending, self.total + (change.records if sign > 0 else 0)
+                    self._changes.popleft()
+
+
+def _more(pending: DropSummary | None, change: DropSummary) -> DropSummary:
+    if pending is None:
+        return change
+    return DropSummary(
+        pending.records + change.records,
+        min(pending.first_time_ns, change.first_time_ns),
+        max(pending.last_time_ns, change.last_time_ns),
+        change.error_type,
+    )
+
+
+def _less(pending: DropSummary | None, change: DropSummary) -> DropSummary | None:
+    if pending is None or pending.records <= change.records:
+        return None
+    return pending._replace(records=pending.records - change.records, first_time_ns=change.last_time_ns)

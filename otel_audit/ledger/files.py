@@ -185,7 +185,13 @@ def abandon(fd: int) -> None:
 
 
 def close(fd: int) -> None:
-    """Close the descriptor, and with it release its lock; an error changes nothing any more."""
+    """Release the lock and close the descriptor; an error changes nothing any more.
+
+    Closing alone would leave the log locked by a child that was forked meanwhile: it holds the
+    same open file.
+    """
+    with contextlib.suppress(OSError):
+        unlock(fd)
     with contextlib.suppress(OSError):
         os.close(fd)
 

@@ -3,16 +3,23 @@
 The first caller leads: it takes the whole queue as its batch, commits it, hands the lead to the
 first who came meanwhile, and wakes its followers in a chain, each the next (all at once they
 would fight for the interpreter's lock). A single caller leads itself: no hand-over, no thread.
+
+A signal handler may raise at any point of this, in the leader and in followers, and again while
+they clean up. So each step can be done twice, and nobody relies on being woken for ever.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from otel_audit.errors import AuditWriteError
 
 from .ticket import Ticket
+
+_PATIENCE_SECONDS: Final = 0.2
+"""How long a follower waits before it looks whether its wake-up was lost."""
 
 _thread = threading.local()
 
@@ -21,8 +28,8 @@ class Group:
     """The queue of one ledger.
 
     Args:
-        commit: Makes a batch durable, or sets each ticket's ``error``; raises only what
-            interrupts the thread itself.
+        commit: Makes a batch durable and says so in each ticket (``durable``), or sets its
+            ``error``; raises only what interrupts the thread itself.
     """
 
     def __init__(self, commit: Callable[[Sequence[Ticket]], None]) -> None:
@@ -42,81 +49,103 @@ class Group:
                 else:
                     ticket.wake = _own_lock()
             if ticket.wake is not None:
-                ticket.wake.acquire()
+                while not ticket.wake.acquire(timeout=_PATIENCE_SECONDS):
+                    if self._goes_on(ticket):
+                        break
             if self._leader is ticket:
                 self._lead(ticket)
             else:
-                self._pass_on(ticket)
-        except BaseException:  # interrupted (a signal handler raised): nobody may wait for this thread
-            self._leave(ticket)
+                self._wake(ticket.next)
+        except BaseException:  # a signal handler raised: nobody may wait for this thread
+            try:
+                self._leave(ticket)
+            except BaseException:
+                self._leave(ticket)
+                raise
             raise
+        if not ticket.durable and ticket.error is None:
+            ticket.error = _interrupted()
+
+    def after_fork(self) -> None:
+        """In a forked child: release what the parent's frames there wait for. They all fail."""
+        self._lock = threading.Lock()
+        leader, queue = self._leader, self._queue
+        self._leader, self._queue = None, []
+        for ticket in (*queue, *(() if leader is None else leader.batch)):
+            ticket.error = _interrupted()
+            ticket.done = True
 
     def _lead(self, leader: Ticket) -> None:
-        with self._lock:
-            batch, self._queue = self._queue, []
         try:
-            self._commit(batch)
-        except BaseException:
-            for ticket in batch:
-                if ticket.error is None:
-                    ticket.error = AuditWriteError("the append was interrupted; whether it was written is unknown")
-            raise
+            with self._lock:
+                leader.batch, self._queue = self._queue, []
+            if leader.batch:
+                self._commit(leader.batch)
         finally:
-            self._hand_over(leader, batch)
+            self._hand_over(leader)
+        leader.batch = ()
 
-    def _hand_over(self, leader: Ticket, batch: list[Ticket]) -> None:
-        """Give the lead to the first who waits now, and wake the batch's first follower."""
+    def _hand_over(self, leader: Ticket) -> None:
+        """Finish the batch, give the lead to the first who waits now, wake the first follower."""
         first: Ticket | None = None
-        for ticket in reversed(batch):
+        for ticket in reversed(leader.batch):
+            if not ticket.durable and ticket.error is None:
+                ticket.error = _interrupted()
+            ticket.done = True
             if ticket.wake is not None and ticket is not leader:
                 ticket.next, first = first, ticket
+        successor: Ticket | None = None
         with self._lock:
             if self._leader is leader:
-                self._leader = next((ticket for ticket in self._queue if not ticket.gone), None)
-                successor = self._leader
-            else:
-                successor = None
-        if successor is not None:
-            self._wake(successor)
-        if first is not None:
-            self._wake(first)
+                self._leader = successor = next((ticket for ticket in self._queue if not ticket.gone), None)
+        self._wake(successor)
+        self._wake(first)
 
     def _wake(self, ticket: Ticket | None) -> None:
-        """Wake a waiting thread; where it is gone, the one that it would have woken."""
+        """Wake a waiting thread, once; where it is gone, the one that it would have woken."""
         while ticket is not None:
             with self._lock:
-                ticket.woken = True
-                gone = ticket.gone
-            if not gone:
-                if ticket.wake is not None:
-                    ticket.wake.release()
-                return
+                asleep, ticket.woken = not ticket.woken, True
+                if not ticket.gone:
+                    if asleep and ticket.wake is not None:
+                        ticket.wake.release()
+                    return
             if self._leader is ticket:
-                self._hand_over(ticket, [])
-            following, ticket.next = ticket.next, None
-            ticket = following
+                self._hand_over(ticket)
+            ticket = ticket.next
 
-    def _pass_on(self, ticket: Ticket) -> None:
-        following, ticket.next = ticket.next, None
-        self._wake(following)
+    def _goes_on(self, ticket: Ticket) -> bool:
+        """Whether a waiting thread need not be woken: its batch is done, or nobody leads."""
+        with self._lock:
+            if not ticket.done and ticket in self._queue and (self._leader is None or self._leader.gone):
+                self._leader = ticket
+            if not ticket.done and self._leader is not ticket:
+                return False
+            ticket.woken = True
+        _thread.lock = None  # whether it was released meanwhile is unknown
+        return True
 
     def _leave(self, ticket: Ticket) -> None:
-        """Clean up behind a thread that was interrupted while it waited or led."""
+        """Clean up behind a thread that was interrupted while it waited or led. Can be repeated."""
         with self._lock:
             ticket.gone = True
-            woken = ticket.woken
         if ticket.wake is not None:
-            _thread.lock = None  # whether it is held is unknown now
-        if self._leader is ticket:
-            self._hand_over(ticket, [])
-        elif woken:
-            self._pass_on(ticket)
+            _thread.lock = None  # whether it is held is unknown
+        if ticket.batch or self._leader is ticket:
+            self._hand_over(ticket)
+        self._wake(ticket.next)
+        ticket.batch = ()
 
 
 def _own_lock() -> threading.Lock:
     """Return this thread's own lock, held: a waiter that costs less than a `Condition`."""
     lock: threading.Lock | None = getattr(_thread, "lock", None)
     if lock is None:
-        lock = _thread.lock = threading.Lock()
+        lock = threading.Lock()
         lock.acquire()
+        _thread.lock = lock
     return lock
+
+
+def _interrupted() -> AuditWriteError:
+    return AuditWriteError("the append was interrupted; whether the entry was written is unknown")

@@ -29,8 +29,14 @@ class IntervalSyncer:
         if not self._written.is_set():
             self._written.set()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otel-audit-sync", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="otel-audit-sync", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is shutting down: no thread can be had
+                    self._written.clear()
+                    self._sync()
+                else:
+                    self._thread = thread
 
     def stop(self) -> None:
         """End the thread."""

@@ -67,10 +67,7 @@ def read_identity(fd: int, path: str, end: int) -> Identity | None:
         line = files.read(fd, start, line_end) if line_end - start < MAX_LINE_BYTES else b""
         identity = identity_of(line)
         if identity is not None:
-            if identity.version != semconv.FORMAT_VERSION:
-                raise AuditConfigError(
-                    f"{path}: expected format version {semconv.FORMAT_VERSION}, got {identity.version!r}; not added to"
-                )
+            check_version(path, identity)
             return identity
         if start == 0:
             _check_beginning(fd, path, line_end)
@@ -82,6 +79,18 @@ def read_identity(fd: int, path: str, end: int) -> Identity | None:
     if end:
         _check_beginning(fd, path, end)
     return None
+
+
+def check_version(path: str, identity: Identity) -> None:
+    """Check that this writer knows the log's format.
+
+    Raises:
+        AuditConfigError: It is another version.
+    """
+    if identity.version != semconv.FORMAT_VERSION:
+        raise AuditConfigError(
+            f"{path}: expected format version {semconv.FORMAT_VERSION}, got {identity.version!r}; nothing was written"
+        )
 
 
 def read_tail(fd: int, start: int, end: int) -> Tail | None:
@@ -235,9 +244,9 @@ def identity_of(line: bytes) -> Identity | None:
         version = attributes[semconv.AUDIT_FORMAT_VERSION]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
-    if not isinstance(version, str) or members.get("event_name") != semconv.LOG_OPENED:
+    if not isinstance(version, str):
         return None
-    if version == semconv.FORMAT_VERSION and not _is_whole(line):
+    if version == semconv.FORMAT_VERSION and (members.get("event_name") != semconv.LOG_OPENED or not _is_whole(line)):
         return None
     return Identity(
         version,

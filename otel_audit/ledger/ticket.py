@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from otel_audit.errors import AuditWriteError
@@ -20,7 +21,10 @@ class Ticket:
         file: The open file that it was written to; ``end`` is the offset behind its LF there.
         error: Why it is not in the log, or not as durable as promised.
         wake: Held while its thread waits for the leader of its group; ``next`` is whom it wakes.
+        woken: It was told to go on; ``done``: nothing more will become of it.
+        durable: It is in the log, and as durable as was promised.
         gone: Its thread was interrupted and waits no more.
+        batch: What its thread commits as the leader of its group.
     """
 
     # class attributes are the defaults: an append that nothing happens to sets few of them
@@ -36,6 +40,9 @@ class Ticket:
     next: Ticket | None = None
     gone: bool = False
     woken: bool = False
+    done: bool = False
+    durable: bool = False
+    batch: Sequence[Ticket] = ()
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft

@@ -6,20 +6,20 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from opentelemetry.context import Context
 
 from otel_audit import semconv
-from otel_audit.attributes import check_word
-from otel_audit.errors import AuditConfigError, AuditError, AuditWriteError
+from otel_audit.attributes import check_text, check_word
+from otel_audit.environment import OnFailure, check_on_failure
+from otel_audit.errors import AuditConfigError, AuditError
 from otel_audit.record import AuditReceipt, Outcome
+from otel_audit.value import pairs_of
 
 from .assemble import assemble
 
 if TYPE_CHECKING:
-    from otel_audit.environment import OnFailure
-
     from .log_record import AuditLogRecord
     from .logger import AuditLogger
     from .provider import Channel
@@ -82,7 +82,7 @@ class AuditAction:
         self._arguments = arguments
         self._altered = altered
         self._phases = phases
-        self._on_failure = on_failure
+        self._on_failure = None if on_failure is None else check_on_failure(on_failure)
         self._context = context
         self._outcome: Outcome | None = None
         self._error_type: str | None = None
@@ -118,16 +118,19 @@ class AuditAction:
         """Add an attribute to the outcome; ``audit.*`` names are stored as ``given.audit.*``."""
         attributes = self._attributes
         if not isinstance(attributes, _Attributes):
-            attributes = self._attributes = _Attributes(attributes or {})
+            attributes = self._attributes = _own_attributes(attributes)
         attributes[key] = value
 
     def set_outcome(self, outcome: Outcome, *, error_type: str | None = None, reason: str | None = None) -> None:
         """Say how the action ended, in place of what its body tells.
 
         Raises:
-            AuditRecordError: No such outcome.
+            AuditRecordError: No such outcome, or a reason or error type over 8 KiB.
         """
         check_word("outcome", outcome, semconv.OUTCOMES)
+        for name, text in ((semconv.ERROR_TYPE, error_type), (semconv.AUDIT_REASON, reason)):
+            if text is not None:
+                check_text(name, text, [])
         self._outcome, self._error_type, self._reason = outcome, error_type, reason
 
     def set_result(self, value: object) -> None:
@@ -173,17 +176,17 @@ class AuditAction:
         self.end_quietly()
 
     def end_quietly(self) -> None:
-        """Record the outcome; where that fails, log it: the action's own result must go on."""
+        """Record the outcome; where that fails, log and count it: the action's own result must go on."""
         try:
             self.end()
-        except AuditError as error:
+        except Exception as error:
             self._lost(error)
 
     async def aend_quietly(self) -> None:
         """As `end_quietly`, without holding the event loop."""
         try:
             await self.aend()
-        except AuditError as error:
+        except Exception as error:
             self._lost(error)
 
     def __enter__(self) -> Self:
@@ -253,9 +256,9 @@ class AuditAction:
         self._receipt = self.intent or _UNWRITTEN
         return self._receipt
 
-    def _lost(self, error: AuditError) -> None:
+    def _lost(self, error: Exception) -> None:
         _logger.error("the outcome of %s is not in the audit log: %s", self._event_name, error)
-        if self._channel is not None and isinstance(error, AuditWriteError):
+        if self._channel is not None:
             self._channel.provider.exporter.ledger.drops.add(time.time_ns(), error)
 
 
@@ -263,10 +266,21 @@ class _Attributes(dict[str, object]):
     """Attributes that belong to the action: the caller's own map is never changed."""
 
 
+def _own_attributes(given: Mapping[str, object] | None) -> _Attributes:
+    try:
+        return _Attributes(pairs_of({} if given is None else given))  # type: ignore[arg-type]
+    except Exception:  # no mapping, or one that fails: its text is kept
+        return _Attributes({"given.attributes": given})
+
+
 _UNWRITTEN = AuditReceipt("", 0, "", 0, "")
+
+
+_MAX_ERROR_TYPE: Final = 1024
 
 
 def error_type_of(error: BaseException) -> str:
     """Return ``error.type`` of an exception: its class, with its module unless built in."""
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name[:_MAX_ERROR_TYPE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
@@ -42,11 +41,44 @@ _configured: _Configured | None = None
 
 @dataclass(frozen=True, slots=True)
 class _Configured:
-    """What `configure` was called with, where, and the environment before it."""
+    """The provider that `configure` made, with what it was called, and where."""
 
+    provider: AuditProvider
     settings: tuple[object, ...]
     place: str
-    environment: Mapping[str, str | None]
+
+
+class _Exported:
+    """Variables set in ``os.environ`` for child processes, until they are taken back."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+
+    def take_back(self) -> None:
+        """Restore what was there before, but for what somebody has changed since."""
+        for name, value in self._before.items():
+            if os.environ.get(name) != self._variables[name]:
+                continue
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _ConfiguredProvider(AuditProvider):
+    """The provider that `configure` makes: once shut down, child processes no longer get its settings."""
+
+    exported: _Exported | None = None
+
+    def shutdown(self) -> None:
+        exported, self.exported = self.exported, None
+        try:
+            super().shutdown()
+        finally:
+            if exported is not None:
+                exported.take_back()
 
 
 def configure(
@@ -90,7 +122,7 @@ def configure(
             configured already, with other settings.
         AuditWriteError: The log cannot be opened, with ``on_failure="closed"``.
     """
-    global _provider, _configured  # noqa: PLW0603
+    global _configured  # noqa: PLW0603
     with _lock:
         environ = os.environ
         exporter = AuditFileLogExporter(
@@ -113,7 +145,7 @@ def configure(
         asked = (exporter.settings, settings, tuple(resource_attributes), redact, resource, tuple(processors))
         if _provider is not None and not _provider.is_shut_down:
             return _same_or_refuse(_provider, asked)
-        provider = AuditProvider(
+        provider = _ConfiguredProvider(
             exporter,
             on_failure=settings.on_failure,
             resource=resource,
@@ -123,7 +155,8 @@ def configure(
             trust_baggage=settings.trust_baggage,
             redact=redact,
         )
-        _configured = _Configured(asked, _caller(), _export(exporter.settings, settings))
+        provider.exported = _Exported(as_environment(exporter.settings, settings))
+        _configured = _Configured(provider, asked, _caller())
         set_audit_provider(provider)
         return provider
 
@@ -178,45 +211,26 @@ def _find_provider() -> AuditProvider | None:
 
 
 def _same_or_refuse(provider: AuditProvider, asked: tuple[object, ...]) -> AuditProvider:
-    if _configured is None or _configured.settings == asked:
-        if _configured is not None:
-            return provider
+    if _configured is None or _configured.provider is not provider:
         raise AuditConfigError("an audit provider is set already (set_audit_provider); shut it down first")
-    raise AuditConfigError(
-        f"auditing is configured already, with other settings, at {_configured.place}; call shutdown() on its provider first"
-    )
-
-
-def _export(file: FileSettings, provider: ProviderSettings) -> dict[str, str | None]:
-    """Set the variables for child processes; return what they were."""
-    variables = as_environment(file, provider)
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    return before
-
-
-def _restore_environment() -> None:
-    if _configured is not None:
-        for name, value in _configured.environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    if _configured.settings != asked:
+        raise AuditConfigError(
+            f"auditing is configured already, with other settings, at {_configured.place}; "
+            "call shutdown() on its provider first"
+        )
+    return provider
 
 
 def _caller() -> str:
     """Return file and line of the first frame outside of this package."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # noqa: SLF001 - `inspect` costs more and sees no more
     package = os.path.dirname(os.path.dirname(__file__)) + os.sep
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _shut_down_at_exit() -> None:
+def shut_down_at_exit() -> None:
+    """Close the global provider. Called when the interpreter exits, see `otel_audit`."""
     if _provider is not None:
         _provider.shutdown()
-
-
-# registered at import: what the program registers later runs before, and can still emit
-atexit.register(_shut_down_at_exit)

@@ -19,10 +19,10 @@ from otel_audit.environment import FileSettings, file_settings
 from otel_audit.errors import AuditError, AuditRecordError
 from otel_audit.ledger import Ledger, Ticket
 from otel_audit.line import Draft, encode, encode_context
+from otel_audit.value import clean
 
-from otel_audit.value import clean, clean_text
-
-from .foreign import complete_attributes, complete_event_name
+from .assemble import fit_severity_text
+from .foreign import complete_attributes, complete_event_name, complete_time
 from .log_record import AuditLogRecord
 from .resource import LINE_RESOURCE_ATTRIBUTES, line_members, process_resource, resource_members, service_name
 
@@ -191,15 +191,16 @@ class AuditFileLogExporter(LogRecordExporter):
             self._resource = resource
         altered: list[str] = []
         body = None if log.body is None else clean(log.body, "/body", altered, 2)
+        severity_text = None if log.severity_text is None else fit_severity_text(log.severity_text, altered)
         attributes = complete_attributes(log, service_name(resource or Resource.get_empty()), altered)
         severity = log.severity_number
         number = getattr(severity, "value", severity)
         return encode(
             encoded_event_name(complete_event_name(log)),
-            log.timestamp or log.observed_timestamp or time.time_ns(),
+            complete_time(log),
             attributes,
             self._context_of(record),
-            severity_text=None if log.severity_text is None else clean_text(str(log.severity_text)[:256], "", []),
+            severity_text=severity_text,
             severity_number=number if isinstance(number, int) and 1 <= number <= 24 else None,
             body=body,
             trace_id=log.trace_id or 0,

@@ -6,7 +6,8 @@ lost. So here nothing raises but an event name that is the log's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry._logs import LogRecord
@@ -19,9 +20,10 @@ from otel_audit.attributes import (
     check_event_name,
     check_text,
     check_word,
+    with_altered,
 )
-from otel_audit.attributes import with_altered
 from otel_audit.errors import AuditRecordError
+from otel_audit.line import format_time
 from otel_audit.value import clean, clean_text, pointer_to
 
 from .context import current_actors
@@ -87,15 +89,29 @@ def complete_event_name(log: LogRecord) -> str:
     return check_event_name(clean_text(name, "", []).encode()[:MAX_EVENT_NAME_BYTES].decode(errors="ignore"))
 
 
+def complete_time(log: LogRecord) -> int:
+    """Return when it happened, nanoseconds since 1970: now, where the record tells no real time."""
+    for time_ns in (log.timestamp, log.observed_timestamp):
+        if type(time_ns) is int and time_ns:
+            try:
+                format_time(time_ns)
+            except AuditRecordError:
+                continue
+            return time_ns
+    return time.time_ns()
+
+
 def complete_attributes(log: LogRecord, service: str, altered: list[str]) -> dict[str, object]:
     """Return the whole attribute map of an entry, required attributes filled in."""
     given: Mapping[str, object] = dict(log.attributes or {})
     known: dict[str, object] = {}
     rest: dict[str, object] = {}
     for name, value in given.items():
+        mark = len(altered)
         try:
             known[name] = _member(name, value, altered)
         except AuditRecordError:
+            del altered[mark:]
             rest[name] = value
     actors = current_actors(log.context)
     known.setdefault(semconv.AUDIT_RECORD_ID, new_record_id())

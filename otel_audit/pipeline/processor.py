@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 
 from otel_audit import semconv
-from otel_audit.errors import AuditWriteError
+from otel_audit.errors import AuditError
 from otel_audit.ledger import Ticket
 
 from .exporter import AuditFileLogExporter
@@ -89,7 +89,7 @@ class AuditLogRecordProcessor(LogRecordProcessor):
         """
         try:
             self._exporter.shutdown()
-        except AuditWriteError:
+        except AuditError:
             _logger.exception("the audit log could not be closed")
         for processor in self._processors:
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -29,10 +28,6 @@ _logger = logging.getLogger(__name__)
 
 Redact = Callable[[str, object], object]
 """Sees the name and the value of what is captured; returns what to record."""
-
-
-class AuditActorWarning(UserWarning):
-    """Nobody said who acts, and the service has no name either."""
 
 
 class Channel:
@@ -148,11 +143,10 @@ class AuditProvider:
             raise AuditRecordError("audit.actor.id: an actor is required: use acting_as(…) or actor=…")
         if self._unnamed:
             self._unnamed = False  # warned of once
-            warnings.warn(
-                f"audit entries name {self._service_actor.id!r} as their actor: set OTEL_SERVICE_NAME, "
-                "or say who acts with otel_audit.acting_as(…)",
-                AuditActorWarning,
-                stacklevel=4,
+            # not a Python warning: made an error, it would come out of the audited program
+            _logger.warning(
+                "audit entries name %r as their actor: set OTEL_SERVICE_NAME, or say who acts with acting_as(…)",
+                self._service_actor.id,
             )
         return self._service_actor
 

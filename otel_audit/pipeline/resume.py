@@ -69,7 +69,7 @@ def resumed(inner: Generator[Any, Any, Any], enter: Callable[[], Context]) -> Ge
         try:
             given = yield item
             step = inner.send
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             # GeneratorExit too: thrown in, it ends the generator as `close` does.
             given = error
             step = inner.throw
@@ -103,7 +103,7 @@ async def aresumed(
             try:
                 given = yield item
                 step = inner.asend
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 given = error
                 step = inner.athrow
                 closing = error if isinstance(error, GeneratorExit) else None

@@ -21,6 +21,7 @@ pytest.importorskip("opentelemetry.instrumentation", reason="needs the extra 'in
 import mcp.client.stdio
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 
 import otel_audit
@@ -166,6 +167,16 @@ class TestBothEnds:
         ids = {entry.trace_id for entry in acts(path)}
         assert len(ids) == 1
         assert ids != {None}
+
+    async def test_follow_the_caller(self) -> None:
+        """A server in the same process is in the trace of each call, not in that of its start."""
+        with capture_audit() as captured, instrumented(), tracer.start_as_current_span("start"):
+            async with in_process() as session:
+                with tracer.start_as_current_span("call", context=Context()) as span:
+                    await session.call_tool("add", {"a": 1, "b": 2})
+            entries = captured.entries
+        assert len(entries) == 4
+        assert {entry.trace_id for entry in entries} == {f"{span.get_span_context().trace_id:032x}"}
 
     async def test_read_resources_and_get_prompts(self, path: Path) -> None:
         """Resource reads and prompts are audited like tools, under their own event names."""

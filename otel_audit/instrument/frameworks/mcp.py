@@ -239,5 +239,8 @@ def _outcome(result: object) -> tuple[Outcome, str | None]:
 
 
 def _plain(result: Any) -> object:
-    dump = getattr(result, "model_dump", None)
-    return dump(mode="json", by_alias=True, exclude_none=True) if callable(dump) else result
+    """Return a result as it is on the wire, if it lets us; the caller gets it in any case."""
+    try:
+        return result.model_dump(mode="json", by_alias=True, exclude_none=True)
+    except Exception:  # not a model, or one whose own code fails
+        return result

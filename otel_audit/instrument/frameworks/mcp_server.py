@@ -104,7 +104,7 @@ def _instrument_mcp_1(server: Any, exceptions: Any, auditor: RequestAuditor, und
         # At each request, as handlers can be registered while the server runs.
         servers.add(instance)
         for kind, handler in instance.request_handlers.items():
-            field = kind.model_fields.get("method")
+            field = getattr(kind, "model_fields", {}).get("method")
             if field and field.default in OPERATIONS and not isinstance(handler, AuditedHandler):
                 instance.request_handlers[kind] = AuditedHandler(handler)
         return wrapped(*args, **kwargs)
@@ -149,15 +149,16 @@ async def _serve(
 
 @contextmanager
 def _remote_context(meta: Any) -> Iterator[None]:
-    """Make the caller's trace and baggage current; a span that is current stays so."""
+    """Make the caller's trace and baggage current; a span of that trace stays current."""
     if meta is not None and not isinstance(meta, Mapping):
         meta = meta.model_dump()
     # Off the wire: propagators expect text.
     carrier = {key: value for key, value in (meta or {}).items() if isinstance(value, str)}
     remote = extract(carrier, otel_context.get_current())
-    span = trace.get_current_span()
-    if span.get_span_context().is_valid:
-        remote = trace.set_span_in_context(span, remote)
+    current = trace.get_current_span()
+    # mcp 2's SERVER span. Another trace is of whoever started the server in this process.
+    if current.get_span_context().trace_id == trace.get_current_span(remote).get_span_context().trace_id:
+        remote = trace.set_span_in_context(current, remote)
     token = otel_context.attach(remote)
     try:
         yield

@@ -22,10 +22,12 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 
+import otel_audit
 from otel_audit.errors import AuditConfigError, AuditRecordError, AuditWriteError
 from otel_audit.instrument import once
 from otel_audit.instrument.decorator import Call, audited, is_audited
 from otel_audit.pipeline.context import acting_as
+from otel_audit.reader import read_log
 from otel_audit.record import Actor, Target
 from otel_audit.testing import capture_audit
 
@@ -1179,22 +1181,29 @@ class TestFailures:
         function = audited(on_failure="open")(raw_of(add))
         assert function(1) == 3.0
 
-    def test_outcome_fails(self, log: Any) -> None:
-        """Where the outcome of a call that returned cannot be written, the caller learns of it."""
+    def test_outcome_fails(self, log: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """Where the outcome cannot be written, the result comes through; the loss is logged and counted."""
 
         @audited
-        def work() -> None:
+        def work() -> str:
             log.fail(OSError(28, "full"))
+            return "done"
 
-        with pytest.raises(AuditWriteError):
-            work()
+        assert work() == "done"
+        assert "is not in the audit log" in caplog.text
+        assert [entry.attributes.get("audit.phase") for entry in log.entries] == ["intent"]
+        with otel_audit.get_audit_logger("next").start_action("next"):
+            pass
+        dropped = [entry for entry in read_log(log.path) if entry.event_name == "audit.log.dropped"]
+        assert [entry.attributes["audit.dropped.count"] for entry in dropped] == [1]
 
-    async def test_outcome_fails_async(self, log: Any) -> None:
+    async def test_outcome_fails_async(self, log: Any, caplog: pytest.LogCaptureFixture) -> None:
         """The same for coroutines and generators, at their last step."""
 
         @audited
-        async def work() -> None:
+        async def work() -> str:
             log.fail(OSError(28, "full"))
+            return "done"
 
         @audited
         def items() -> Iterator[int]:
@@ -1206,12 +1215,10 @@ class TestFailures:
             yield 1
             log.fail(OSError(28, "full"))
 
-        with pytest.raises(AuditWriteError):
-            await work()
-        with pytest.raises(AuditWriteError):
-            list(items())
-        with pytest.raises(AuditWriteError):
-            [item async for item in aitems()]
+        assert await work() == "done"
+        assert list(items()) == [1]
+        assert [item async for item in aitems()] == [1]
+        assert caplog.text.count("is not in the audit log") == 3
 
     def test_outcome_of_a_failure_fails(self, log: Any, caplog: pytest.LogCaptureFixture) -> None:
         """Where the outcome of a call that raised cannot be written, its own exception goes on."""
