@@ -25,6 +25,10 @@ OTEL_AUDIT_SYNC_INTERVAL: Final = "OTEL_AUDIT_SYNC_INTERVAL"
 """Milliseconds, default 100: how old an unsynced entry may get with durability ``interval``."""
 OTEL_AUDIT_HMAC_KEY_FILE: Final = "OTEL_AUDIT_HMAC_KEY_FILE"
 """Path of the key file; never the key itself. No default: no HMAC."""
+OTEL_AUDIT_MAX_SEGMENT_SIZE: Final = "OTEL_AUDIT_MAX_SEGMENT_SIZE"
+"""Bytes that a segment may have before the next one is begun. No default: one file."""
+OTEL_AUDIT_MAX_SEGMENT_AGE: Final = "OTEL_AUDIT_MAX_SEGMENT_AGE"
+"""Seconds after which the next segment is begun. No default: one file."""
 OTEL_AUDIT_LOCK_TIMEOUT: Final = "OTEL_AUDIT_LOCK_TIMEOUT"
 """Milliseconds, default 10000: how long to wait for another process that holds the lock."""
 OTEL_AUDIT_FILE_MODE: Final = "OTEL_AUDIT_FILE_MODE"
@@ -39,6 +43,9 @@ OTEL_AUDIT_TRUST_BAGGAGE: Final = "OTEL_AUDIT_TRUST_BAGGAGE"
 """``false`` (default); ``true`` believes who acts in inbound baggage."""
 OTEL_AUDIT_PROCESSORS: Final = "OTEL_AUDIT_PROCESSORS"
 """``otlp``, ``console`` (to stderr), comma-separated: where records go once they are on disk."""
+
+MIN_SEGMENT_BYTES: Final = 64 * 1024
+"""A segment holds its first and its last entry, and should hold more than those."""
 
 Durability = Literal["always", "interval", "os"]
 OnFailure = Literal["closed", "open"]
@@ -55,6 +62,9 @@ class FileSettings:
     Attributes:
         path: Absolute path of the log's first segment, ending in ``.jsonl``.
         sync_interval_millis: For durability ``interval``.
+        max_segment_bytes: A segment is closed before it grows larger; None: never. One entry
+            that is larger itself stands in a segment of its own.
+        max_segment_age_seconds: Counted from a segment's first entry; None: without end.
         lock_timeout_millis: How long to wait for another process.
         file_mode: Permissions of a new file.
     """
@@ -64,6 +74,8 @@ class FileSettings:
     durability: Durability = "always"
     sync_interval_millis: int = 100
     hmac_key_file: str | None = None
+    max_segment_bytes: int | None = None
+    max_segment_age_seconds: int | None = None
     lock_timeout_millis: int = 10_000
     file_mode: int = 0o600
 
@@ -87,6 +99,8 @@ def file_settings(
     durability: str | None = None,
     sync_interval_millis: int | None = None,
     hmac_key_file: str | os.PathLike[str] | None = None,
+    max_segment_bytes: int | None = None,
+    max_segment_age_seconds: int | None = None,
     lock_timeout_millis: int | None = None,
     file_mode: int | None = None,
 ) -> FileSettings:
@@ -111,6 +125,12 @@ def file_settings(
             environ, OTEL_AUDIT_SYNC_INTERVAL, "sync_interval_millis", sync_interval_millis, _positive, 100
         ),
         hmac_key_file=None if key_file is None else os.path.abspath(_text_path("hmac_key_file", key_file)),
+        max_segment_bytes=_pick(
+            environ, OTEL_AUDIT_MAX_SEGMENT_SIZE, "max_segment_bytes", max_segment_bytes, _segment_bytes, None
+        ),
+        max_segment_age_seconds=_pick(
+            environ, OTEL_AUDIT_MAX_SEGMENT_AGE, "max_segment_age_seconds", max_segment_age_seconds, _seconds, None
+        ),
         lock_timeout_millis=_pick(
             environ, OTEL_AUDIT_LOCK_TIMEOUT, "lock_timeout_millis", lock_timeout_millis, _positive, 10_000
         ),
@@ -157,6 +177,10 @@ def as_environment(file: FileSettings, provider: ProviderSettings) -> dict[str, 
         OTEL_AUDIT_PROPAGATE_ACTOR: str(provider.propagate_actor).lower(),
         OTEL_AUDIT_TRUST_BAGGAGE: str(provider.trust_baggage).lower(),
     }
+    if file.max_segment_bytes is not None:
+        variables[OTEL_AUDIT_MAX_SEGMENT_SIZE] = str(file.max_segment_bytes)
+    if file.max_segment_age_seconds is not None:
+        variables[OTEL_AUDIT_MAX_SEGMENT_AGE] = str(file.max_segment_age_seconds)
     if file.hmac_key_file is not None:
         variables[OTEL_AUDIT_HMAC_KEY_FILE] = file.hmac_key_file
     return variables
@@ -203,12 +227,24 @@ def _words(*words: str) -> Callable[[object], str]:
 
 
 def _positive(value: object) -> int:
+    return _at_least(value, 1, "a positive whole number of milliseconds")
+
+
+def _seconds(value: object) -> int:
+    return _at_least(value, 1, "a positive whole number of seconds")
+
+
+def _segment_bytes(value: object) -> int:
+    return _at_least(value, MIN_SEGMENT_BYTES, f"a whole number of bytes, at least {MIN_SEGMENT_BYTES}")
+
+
+def _at_least(value: object, least: int, expected: str) -> int:
     try:
-        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
+        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else least - 1
     except ValueError:
-        number = 0
-    if number < 1:
-        raise ValueError("a positive whole number of milliseconds")
+        number = least - 1
+    if number < least:
+        raise ValueError(expected)
     return number
 
 

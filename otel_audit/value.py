@@ -58,6 +58,12 @@ def clean(value: object, pointer: str, altered: list[str], depth: int) -> object
     return _Walk(altered).clean(value, pointer, depth)
 
 
+def clean_body(body: object, altered: list[str]) -> object:
+    """Return a body as the line holds it: where there is one, never null."""
+    cleaned = clean(body, "/body", altered, 2)
+    return describe(body) if cleaned is None and body is not None else cleaned
+
+
 def clean_text(text: str, pointer: str, altered: list[str]) -> str:
     """Return ``text`` as an exact, encodable str: lone surrogates become U+FFFD."""
     if type(text) is str and text.isascii():

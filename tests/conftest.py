@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,8 @@ from otel_audit import set_audit_provider
 
 STRICT = os.environ.get("OTEL_AUDIT_TEST_STRICT") == "1"
 """Where set, a test that is skipped fails: continuous integration has all that the tests need."""
+
+NOBODY = 65534
 
 settings.register_profile("dev", deadline=None, max_examples=50)
 settings.register_profile(
@@ -29,7 +33,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def pytest_configure() -> None:
     """Drop the settings of the machine: each test makes its own. Only the service has a name."""
     for name in tuple(os.environ):
-        if name.startswith("OTEL_"):
+        if name.startswith("OTEL_") and not name.startswith("OTEL_AUDIT_TEST_"):
             del os.environ[name]
     os.environ["OTEL_SERVICE_NAME"] = "test"
 
@@ -55,6 +59,21 @@ def nothing_left_behind() -> Iterator[None]:
         provider.shutdown()
         pytest.fail("the test left an audit provider open")
     assert not context, f"the test left an OpenTelemetry context attached: {context}"
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[Path]:
+    """Run the test without root's rights, which no permission stops; return a folder that is its own."""
+    with tempfile.TemporaryDirectory(prefix="otel-audit-") as name:
+        root = os.geteuid() == 0
+        if root:
+            os.chown(name, NOBODY, -1)
+            os.seteuid(NOBODY)
+        try:
+            yield Path(name)
+        finally:
+            if root:
+                os.seteuid(0)
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -6,6 +6,8 @@ the ledger's thread lock; those that say so, under the lock of the file too.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -20,9 +22,11 @@ from .lifecycle import Lifecycle
 from .tail import (
     Identity,
     Tail,
+    check_version,
     follow,
     follow_linked,
     identity_of,
+    last_line_start,
     measure_fragment,
     next_entry,
     read_identity,
@@ -90,6 +94,7 @@ class ActiveFile:
         self.unsynced: deque[Written] = deque()
         self.checked_ns = 0
         self.retired: BaseException | None = None
+        _open_files.add(self)
 
     def check_path(self) -> None:
         """Check that the path still names this file.
@@ -117,6 +122,12 @@ class ActiveFile:
                 f"{self.path}: expected at least {self.tail.end} bytes, got {size}: the log was cut while this process "
                 "had it open; nothing was written. keep the file as evidence; a new process goes on after verification"
             )
+        end, last_bytes = self.mark
+        if files.read(self.fd, end - len(last_bytes), end) != last_bytes:
+            raise AuditLogPoisonedError(
+                f"{self.path}: the bytes before byte {end} are not those that this process saw there; "
+                "nothing was written. keep the file as evidence"
+            )
         if settings.integrity == "chain" and size - self.tail.end <= _FOLLOW_BYTES:
             data = files.read(self.fd, self.tail.end, size)
             linked = follow_linked(data, self.tail, keyed=settings.hmac_key_file is not None)
@@ -131,7 +142,40 @@ class ActiveFile:
 
     def remember(self, mark: tuple[int, bytes]) -> Witness | None:
         """Return what must still stand in the file when it is opened again; None: nothing yet."""
-        return Witness(self.identity, self.stream_id, *mark) if mark[0] else None
+        # no entry stands yet: the stream id is one that this writer would have given
+        stream_id = self.stream_id if self.tail.seq else ""
+        return Witness(self.identity, stream_id, *mark) if mark[0] else None
+
+    def close(self) -> None:
+        """Release the lock and close the descriptor, once."""
+        fd, self.fd = self.fd, -1
+        _open_files.discard(self)
+        if fd >= 0:
+            files.close(fd)
+
+    def abandon(self) -> None:
+        """Let go of the parent's file, in a forked child."""
+        self.retired = ForkedError(f"{self.path}: the process was forked in the middle of an append")
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):
+                files.abandon(self.fd)
+
+
+_open_files: set[ActiveFile] = set()
+
+
+def abandon_inherited() -> None:
+    """In a forked child, let go of every file that the parent had open, or was about to open.
+
+    What is left there of the parent's frames finds its file retired, and its descriptor pointing
+    at nothing.
+    """
+    for file in list(_open_files):
+        file.abandon()
+
+
+class ForkedError(AuditWriteError):
+    """An append was carried on in a forked child: it was the parent's."""
 
 
 class TailIsTornError(Exception):
@@ -154,22 +198,24 @@ def open_active(
         AuditWriteError: Another process holds the lock.
         OSError: The system refuses.
     """
+    process = os.getpid()
     for _ in range(_OPEN_ATTEMPTS):
         if witness is not None and files.path_identity(settings.path) != witness.identity:
             raise AuditLogPoisonedError(
                 f"{settings.path}: the log is gone or was replaced since this process wrote to it; nothing was written"
             )
-        fd = files.open_append(settings.path, settings.file_mode)
+        file = ActiveFile(files.open_append(settings.path, settings.file_mode), settings.path)
         try:
-            files.lock(fd, settings.path, settings.lock_timeout_millis)
-            file = ActiveFile(fd, settings.path)
+            if os.getpid() != process:
+                raise ForkedError(f"{settings.path}: the process was forked while it opened the log")
+            files.lock(file.fd, settings.path, settings.lock_timeout_millis)
             if files.path_identity(settings.path) == file.identity:
                 _examine(file, settings, key, lifecycle, witness, now_ns, new_id)
                 return file
         except BaseException:
-            files.close(fd)
+            file.close()
             raise
-        files.close(fd)  # replaced between open and lock: the path names another file now
+        file.close()  # replaced between open and lock: the path names another file now
     raise AuditWriteError(f"{settings.path}: replaced again and again while it was opened")
 
 
@@ -189,21 +235,34 @@ def _examine(
     files.sync_folder(path)
     size = files.size(fd)
     public_key_id = None if key is None else key_id(key)
+    if witness is not None and not stands(fd, witness.end, witness.last_bytes):
+        raise _not_ours(path, witness)
     identity = read_identity(fd, path, size)
-    if witness is not None:
-        _check_witness(fd, path, identity, witness)
+    if witness is not None and witness.stream_id and (identity is None or identity.stream_id != witness.stream_id):
+        raise _not_ours(path, witness)
     tail = (None if identity is None else read_tail(fd, 0, size)) or file.tail
     fragment = None
     if tail.end < size:
-        rest = files.read(fd, tail.end, size) if size - tail.end < MAX_LINE_BYTES else b""
+        # what stands behind a fragment's last LF can be the declaration of it, but for its own LF
+        start = last_line_start(fd, tail.end, size)
+        rest = files.read(fd, start, size) if size - start < MAX_LINE_BYTES else b""
+        candidate = None if identity is not None else identity_of(rest)
+        if candidate is not None:
+            check_version(path, candidate)
+            _check_identity(path, candidate, settings, public_key_id)
         whole = next_entry(rest, tail, settings.integrity, key)
         if whole is None:
             fragment = measure_fragment(fd, tail.end, size)
         else:
             tail = whole
-            identity = identity or identity_of(rest)
+            identity = identity or candidate
         if files.read(fd, size - 1, size) != b"\n":
             file.prefix = b"\n"
+    if settings.integrity == "chain" and tail.seq and not tail.hash:
+        raise AuditConfigError(
+            f"{path}: expected a hash in the last entry, seq {tail.seq}, got none: nothing can be chained to it; "
+            "nothing was written. run `otel-audit verify`"
+        )
     file.tail = tail._replace(end=size)
     if identity is not None:
         _check_identity(path, identity, settings, public_key_id)
@@ -244,12 +303,11 @@ def _key_text(public_key_id: str | None) -> str:
     return "no HMAC key" if public_key_id is None else f"HMAC key {public_key_id}"
 
 
-def _check_witness(fd: int, path: str, identity: Identity | None, witness: Witness) -> None:
-    if not stands(fd, witness.end, witness.last_bytes) or identity is None or identity.stream_id != witness.stream_id:
-        raise AuditLogPoisonedError(
-            f"{path}: the entry that this process wrote last, up to byte {witness.end}, is not there any more; "
-            "nothing was written"
-        )
+def _not_ours(path: str, witness: Witness) -> AuditLogPoisonedError:
+    return AuditLogPoisonedError(
+        f"{path}: the entry that this process wrote last, up to byte {witness.end}, is not there any more; "
+        "nothing was written. keep the file as evidence"
+    )
 
 
 def stands(fd: int, end: int, last_bytes: bytes) -> bool:

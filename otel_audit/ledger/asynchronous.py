@@ -51,11 +51,19 @@ class AsyncAppender:
         if self._behind or not self._write_now(ticket):
             self._behind += 1
             try:
-                await loop.run_in_executor(self._executor(), self._write, ticket)
+                await self._write_elsewhere(ticket, loop)
             finally:
                 self._behind -= 1
         if durable:
             await self._synced(ticket, loop)
+
+    async def _write_elsewhere(self, ticket: Ticket, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            written = loop.run_in_executor(self._executor(), self._write, ticket)
+        except RuntimeError:  # the interpreter is shutting down: no thread can be had
+            self._write(ticket)
+        else:
+            await written
 
     def close(self) -> None:
         """End the worker thread once it has nothing left to do."""
@@ -91,7 +99,13 @@ class AsyncAppender:
                 if not batch:
                     self._starter = None
                     return
-            self._sync([ticket for ticket, _, _ in batch])
+            tickets = [ticket for ticket, _, _ in batch]
+            try:
+                self._sync(tickets)
+            except BaseException as error:
+                # nobody may wait for ever, whatever went wrong
+                for ticket in tickets:
+                    ticket.error = ticket.error or error
             for owner in {loop for _, loop, _ in batch}:
                 mine = [(ticket, future) for ticket, loop, future in batch if loop is owner]
                 with contextlib.suppress(RuntimeError):  # that loop was closed: nobody awaits there any more

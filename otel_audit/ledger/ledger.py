@@ -19,6 +19,7 @@ from otel_audit.errors import AuditError, AuditWriteError
 from otel_audit.line import Draft
 
 from . import files
+from .active import abandon_inherited
 from .asynchronous import AsyncAppender
 from .drops import Drops
 from .group import Group
@@ -56,7 +57,7 @@ class Ledger:
         self._inside: set[int] = set()
         self._group = Group(self._commit)
         self._syncer = IntervalSyncer(self._sync_written, self.settings.sync_interval_millis)
-        self._appender = AsyncAppender(self._write_now, self._write_waiting, self._sync_tickets)
+        self._appender = AsyncAppender(self._write_now, self._write_waiting, self._sync_waiting)
 
     @property
     def drops(self) -> Drops:
@@ -88,8 +89,8 @@ class Ledger:
         me = get_ident()
         if me in self._inside:
             raise self._reentered()
-        self._inside.add(me)
         try:
+            self._inside.add(me)
             if self._always:
                 self._group.run(ticket)
             else:
@@ -108,10 +109,18 @@ class Ledger:
             AuditWriteError, AuditConfigError: As `append`; none of them is acknowledged.
         """
         tickets = [Ticket(draft) for draft in drafts]
-        with self._once_per_thread(), self._write_lock:
-            self._write(tickets)
-        if self._always and tickets:
-            self._sync_tickets(tickets)
+        with self._once_per_thread():
+            try:
+                with self._write_lock:
+                    self._write(tickets)
+                if self._always and tickets:
+                    self._sync_tickets(tickets)
+            except Exception:
+                raise
+            except BaseException as error:
+                self._writer.interrupted(tickets, error)
+                raise
+        if tickets:
             tickets[-1].raise_error()
         return tickets
 
@@ -135,7 +144,11 @@ class Ledger:
             timeout_millis: How long to wait for a sync that is under way; the system's own call
                 cannot be interrupted.
         """
-        return self._writer.flushed(timeout_millis)
+        try:
+            with self._once_per_thread():
+                return self._writer.flushed(timeout_millis)
+        except AuditWriteError:
+            return False
 
     def close(self) -> None:
         """Write ``audit.log.closed``, sync, and close. Nothing is appended afterwards.
@@ -155,6 +168,7 @@ class Ledger:
 
     def after_fork(self) -> None:
         """Make a forked child's ledger its own: it opens the log anew at its first append."""
+        self._group.after_fork()
         self._begin(self._writer.forked())
 
     @contextlib.contextmanager
@@ -196,20 +210,29 @@ class Ledger:
                     self._write(tickets)
             if len(tickets) == 1:
                 self._writer.sync(tickets[0].file, tickets[0].end)
+                tickets[0].durable = True
             else:
                 self._sync_tickets(tickets)
         except AuditError as error:
             for ticket in tickets:
                 ticket.error = error
+        except BaseException as error:
+            self._writer.interrupted(tickets, error)
+            raise
 
     def _write_now(self, ticket: Ticket) -> bool:
-        if self._writer.file is None or not self._write_lock.acquire(timeout=_SHORT_WAIT_SECONDS):
+        file = self._writer.file
+        if file is None or file.retired is not None:  # to open it takes long
             return False
-        try:
-            with self._once_per_thread():
-                return self._write((ticket,), wait=False)
-        finally:
-            self._write_lock.release()
+        taken: list[bool] = []
+        with self._once_per_thread():
+            try:
+                # in one step: an interrupt cannot come between the lock and the note that it is held
+                taken.extend(map(self._write_lock.acquire, (True,), (_SHORT_WAIT_SECONDS,)))
+                return taken[0] and self._write((ticket,), wait=False)
+            finally:
+                if taken and taken[0]:
+                    self._write_lock.release()
 
     def _write_waiting(self, ticket: Ticket) -> None:
         with self._once_per_thread(), self._write_lock:
@@ -226,9 +249,16 @@ class Ledger:
                     # another sync may have covered the first of them before this one failed
                     if file is None or ticket.end > file.synced[0]:
                         ticket.error = error
+            for ticket in mine:
+                ticket.durable = ticket.error is None
+
+    def _sync_waiting(self, tickets: Sequence[Ticket]) -> None:
+        with self._once_per_thread():
+            self._sync_tickets(tickets)
 
     def _sync_written(self) -> None:
-        self._writer.sync(self._writer.file)
+        with self._once_per_thread():
+            self._writer.sync(self._writer.file)
 
 
 _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
@@ -237,6 +267,7 @@ _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 def _after_fork() -> None:
     for ledger in list(_ledgers):
         ledger.after_fork()
+    abandon_inherited()
 
 
 os.register_at_fork(after_in_child=_after_fork)

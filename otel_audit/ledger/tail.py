@@ -115,7 +115,8 @@ def follow(fd: int, path: str, tail: Tail, end: int, integrity: str) -> Tail:
     """Return the new last whole line, having followed what others appended behind ``tail``.
 
     Raises:
-        AuditLogPoisonedError: In mode ``chain``, what follows does not name ``tail``'s hash.
+        AuditLogPoisonedError: In mode ``chain``, what follows does not name ``tail``'s hash, or
+            has none itself.
     """
     start, seq, digest = tail.end, tail.seq, tail.hash
     first = True
@@ -134,6 +135,10 @@ def follow(fd: int, path: str, tail: Tail, end: int, integrity: str) -> Tail:
                     f"got {members.get('prev_hash')}; the log was changed under this process"
                 )
             first = False
+            if integrity == "chain" and "hash" not in members:
+                raise AuditLogPoisonedError(
+                    f"{path}: entry at byte {start} has no hash: nothing can be chained to it; nothing was written"
+                )
             seq, digest, tail = members["seq"], members.get("hash", ""), tail._replace(end=line_end + 1)  # type: ignore[assignment]
         start = line_end + 1
     return Tail(seq, digest, tail.end)
@@ -185,6 +190,12 @@ def next_entry(line: bytes, tail: Tail, integrity: str, key: bytes | None) -> Ta
         if key is not None and members["hmac"] != entry_hmac(key, digest):
             return None
     return Tail(tail.seq + 1, digest, tail.end + len(line))
+
+
+def last_line_start(fd: int, start: int, end: int) -> int:
+    """Return the offset behind the last LF in the bytes from ``start`` up to ``end``."""
+    at = _Blocks(fd).find_last(start, end)
+    return start if at is None else at + 1
 
 
 def measure_fragment(fd: int, start: int, end: int) -> Fragment:

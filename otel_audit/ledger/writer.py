@@ -20,7 +20,17 @@ from otel_audit.errors import AuditLogPoisonedError, AuditWriteError
 from otel_audit.line import MAX_SEQ, format_time, seal
 
 from . import files
-from .active import WITNESS_BYTES, ActiveFile, TailIsTornError, Witness, Written, open_active, stands
+from .active import (
+    WITNESS_BYTES,
+    ActiveFile,
+    ForkedError,
+    TailIsTornError,
+    Witness,
+    Written,
+    open_active,
+    stands,
+)
+from .declaration import Declaration
 from .drops import Drops
 from .lifecycle import Lifecycle
 from .tail import Tail
@@ -72,6 +82,8 @@ class Writer:
         self._doubtful: list[Written] = []
         """Entries whose callers were told of a failure, and which may stand in the log."""
         self._doubt: BaseException | None = None
+        self._declared: list[Declaration] = []
+        """What was declared by a write that no sync has covered yet."""
         self._sync_lock = threading.Lock()
         """Held during each sync, and to close a descriptor: a sync never meets a closed one."""
 
@@ -87,23 +99,24 @@ class Writer:
         if file is not None and file.retired is not None:
             self._discard(file)
             file = None
-        if file is not None:
-            # a lock that another process holds too long is no failure of this file
-            if files.try_lock(file.fd):
-                pass
-            elif wait:
-                files.lock(file.fd, self._settings.path, self._settings.lock_timeout_millis)
-            else:
-                return False
         begun: list[Written] = []
+        locked = False
         try:
             if file is None:
                 file = self._open()
+            elif not files.try_lock(file.fd):
+                if not wait:
+                    return False
+                files.lock(file.fd, self._settings.path, self._settings.lock_timeout_millis)
+            locked = True
             size = files.size(file.fd)
             if size != file.tail.end:
                 try:
                     file.catch_up(size, self._settings)
                 except TailIsTornError:
+                    if not wait:
+                        files.unlock(file.fd)
+                        return False
                     file = self._open_again(file)
             now_ns = time_ns()
             if self._always or not 0 <= now_ns - file.checked_ns < _CHECK_PATH_NS:
@@ -112,7 +125,11 @@ class Writer:
             self._append_to(file, tickets, now_ns, begun)
             files.unlock(file.fd)
         except BaseException as error:
-            self._fail(file, begun, error)
+            # a lock that another process holds too long is no failure of this file
+            if locked or file is None or not isinstance(error, AuditWriteError):
+                self._fail(file, begun, error)
+            if file is not None and isinstance(file.retired, ForkedError) and isinstance(error, Exception):
+                raise _write_error(self._settings.path, "written", file.retired) from error
             if isinstance(error, OSError):
                 raise _write_error(self._settings.path, "written", error) from error
             raise
@@ -132,6 +149,9 @@ class Writer:
             flock(fd, _LOCK)
         except OSError:
             return False
+        except BaseException as error:  # a signal handler raised: whether it is locked is unknown
+            self._fail(file, [], error)
+            raise
         seq, prev_hash, end = file.tail
         begun = False
         try:
@@ -158,6 +178,8 @@ class Writer:
             if not begun and isinstance(error, OSError):
                 return False
             self._fail(file, [Written(seq, end, line[-WITNESS_BYTES:])] if begun else [], error)
+            if isinstance(file.retired, ForkedError) and isinstance(error, Exception):
+                raise _write_error(self._settings.path, "written", file.retired) from error
             if isinstance(error, OSError):
                 raise _write_error(self._settings.path, "written", error) from error
             raise
@@ -193,6 +215,17 @@ class Writer:
             while unsynced and unsynced[0].end <= mark[0]:
                 unsynced.popleft()
 
+    def interrupted(self, tickets: Sequence[Ticket], error: BaseException) -> None:
+        """Settle tickets whose append a signal handler broke off: they are durable, or in doubt."""
+        with self._sync_lock:
+            for ticket in tickets:
+                file = ticket.file
+                if file is not None and ticket.end <= file.synced[0]:
+                    ticket.durable = True
+                elif file is not None and file.retired is None:
+                    # opened anew, so that what stands is declared void: its callers are told of a failure
+                    file.retired = error
+
     def close(self) -> None:
         """Write ``audit.log.closed``, sync and close. Under the write lock.
 
@@ -215,9 +248,15 @@ class Writer:
         """Sync everything that was written; return whether it is on the device now."""
         if self.file is None:
             return self._doubt is None
-        if not self._sync_lock.acquire(timeout=max(0, timeout_millis) / 1000):
-            return False
-        self._sync_lock.release()
+        taken: list[bool] = []
+        try:
+            # in one step: an interrupt cannot come between the lock and the note that it is held
+            taken.extend(map(self._sync_lock.acquire, (True,), (max(0, timeout_millis) / 1000,)))
+            if not taken[0]:
+                return False
+        finally:
+            if taken and taken[0]:
+                self._sync_lock.release()
         try:
             self.sync(self.file)
         except AuditWriteError:
@@ -227,15 +266,12 @@ class Writer:
     def forked(self) -> Writer:
         """Return the writer of a forked child, and let go of the parent's file there.
 
-        A frame of the parent that the fork copied finds the file retired, and its descriptor
-        pointing at nothing. What the parent wrote must stand in the log for the child, too.
+        What the parent wrote must stand in the log for the child, too.
         """
         file, witness = self.file, self.witness
         if file is not None:
-            file.retired = AuditWriteError(f"{file.path}: the process was forked in the middle of an append")
-            with contextlib.suppress(OSError):
-                files.abandon(file.fd)
-            witness = file.remember(file.synced)
+            witness = file.remember(self._acknowledged(file))
+        self._sync_lock = threading.Lock()  # a thread that the fork did not copy may hold it
         return Writer(self._settings, self._key, self._describe, self._version, witness, self.poisoned)
 
     def _append_to(self, file: ActiveFile, tickets: Sequence[Ticket], now_ns: int, begun: list[Written]) -> None:
@@ -246,6 +282,7 @@ class Writer:
         line = b""
         lines = []
         due = file.due
+        declaration: Declaration | None = None
         drops = self.drops.pending
         if drops is not None and self._lifecycle is not None:
             due = [*due, self._lifecycle.dropped(_new_id(), now_ns, *drops)]
@@ -257,6 +294,8 @@ class Writer:
                 line, prev_hash = seal(draft, seq, observed, prev_hash, mode, key)
                 lines.append(line)
                 end += len(line)
+            if self._doubtful or drops is not None:
+                declaration = Declaration(end, line[-WITNESS_BYTES:], self._doubtful, self._doubt, drops)
         if seq + len(tickets) > MAX_SEQ:
             raise AuditWriteError(f"{file.path}: expected a seq of at most {MAX_SEQ}, got {seq + len(tickets)}")
         for ticket in tickets:
@@ -272,6 +311,8 @@ class Writer:
                 begun.append(Written(seq, end, line[-WITNESS_BYTES:]))
         if not lines:
             return
+        if declaration is not None:
+            self._declared.append(declaration)
         files.write(file.fd, lines[0] if len(lines) == 1 else b"".join(lines))
         if file.retired is not None:  # the process was forked, or a sync failed, in the middle of this
             raise _write_error(file.path, "written", file.retired)
@@ -281,9 +322,11 @@ class Writer:
             file.unsynced.extend(begun)
         if due:
             file.due, file.prefix = [], b""
-            self._doubtful, self._doubt = [], None
-            if drops is not None:
-                self.drops.declared(drops)
+            self._doubt = None
+            if declaration is not None:
+                self._take(declaration)
+            synced = file.synced[0] if self._always else end
+            self._declared = [earlier for earlier in self._declared if earlier.end > synced]
 
     def _open(self) -> ActiveFile:
         """Open the log, locked; what a failure left in doubt and now stands there is due."""
@@ -291,11 +334,32 @@ class Writer:
         if self._lifecycle is None:
             self._lifecycle = Lifecycle(_new_id(), service, resource, line_resource, self._version)
         file = self.file = open_active(self._settings, self._key, self._lifecycle, self.witness, time_ns, _new_id)
+        for declaration in self._declared:
+            if stands(file.fd, declaration.end, declaration.last_bytes):
+                self._take(declaration)
+            elif declaration.taken:
+                self._restore(declaration)
+        self._declared = []
         standing = [entry for entry in self._doubtful if stands(file.fd, entry.end, entry.last_bytes)]
         name = type(self._doubt).__name__
         for first, last in _runs(entry.seq for entry in standing):
             file.due.append(self._lifecycle.voided(_new_id(), time_ns(), first, last, name))
         return file
+
+    def _take(self, declaration: Declaration) -> None:
+        """Take what was declared off what is to be declared."""
+        if not declaration.taken:
+            declaration.taken = True
+            self._doubtful = [entry for entry in self._doubtful if entry not in declaration.doubtful]
+            if declaration.drops is not None:
+                self.drops.declared(declaration.drops)
+
+    def _restore(self, declaration: Declaration) -> None:
+        """Put back what was declared: the failed sync lost the declaration too."""
+        self._doubtful = [*declaration.doubtful, *self._doubtful]
+        self._doubt = self._doubt or declaration.doubt
+        if declaration.drops is not None:
+            self.drops.restore(declaration.drops)
 
     def _open_again(self, file: ActiveFile) -> ActiveFile:
         """Open a file anew that another writer left with a torn tail; nobody here loses by it."""
@@ -310,7 +374,7 @@ class Writer:
         self._retire(file, error)
         self.file = None
         self.witness = file.remember(file.synced)
-        self._doubtful.extend(file.unsynced)
+        self._doubt_unsynced(file)
         self._doubt = error
         if not self._always and error is not None:
             # nobody was told yet: the entries that were not synced had been acknowledged as such
@@ -320,24 +384,32 @@ class Writer:
         """Forget everything about the file after a failure: the next append opens it anew."""
         if isinstance(error, AuditLogPoisonedError):
             self.poisoned = error
-        file, self.file = file or self.file, None
-        if file is None:
-            return
-        sound = file.retired is None
-        self._retire(file, error)
-        # beyond the last sync nothing was acknowledged with durability always
-        self.witness = file.remember(file.mark if sound and not self._always else file.synced)
-        self._doubtful.extend(file.unsynced)
+        current, self.file = self.file, None
+        for broken in dict.fromkeys((file, current)):
+            if broken is not None:
+                acknowledged = self._acknowledged(broken)
+                self._retire(broken, error)
+                self.witness = broken.remember(acknowledged)
+                self._doubt_unsynced(broken)
+                self._doubt = error
         self._doubtful.extend(begun)
-        self._doubt = error
+
+    def _acknowledged(self, file: ActiveFile) -> tuple[int, bytes]:
+        """Return the mark up to which callers may have been told of success."""
+        return file.mark if file.retired is None and not self._always else file.synced
+
+    def _doubt_unsynced(self, file: ActiveFile) -> None:
+        synced = file.synced[0]
+        self._doubtful.extend(entry for entry in file.unsynced if entry.end > synced)
 
     def _retire(self, file: ActiveFile, error: BaseException | None) -> None:
+        if file.fd >= 0:
+            with contextlib.suppress(OSError):
+                files.unlock(file.fd)  # at once: a sync under way can take long
         with self._sync_lock:
             if file.retired is None:
                 file.retired = error
-            fd, file.fd = file.fd, -1
-            if fd >= 0:
-                files.close(fd)
+            file.close()
 
 
 def _write_error(path: str, done: str, error: BaseException) -> AuditWriteError:

@@ -15,7 +15,7 @@ from otel_audit.attributes import check_text, check_word
 from otel_audit.environment import OnFailure, check_on_failure
 from otel_audit.errors import AuditConfigError, AuditError
 from otel_audit.record import AuditReceipt, Outcome
-from otel_audit.value import pairs_of
+from otel_audit.value import describe, pairs_of
 
 from .assemble import assemble
 
@@ -118,7 +118,7 @@ class AuditAction:
         """Add an attribute to the outcome; ``audit.*`` names are stored as ``given.audit.*``."""
         attributes = self._attributes
         if not isinstance(attributes, _Attributes):
-            attributes = self._attributes = _own_attributes(attributes)
+            attributes = self._attributes = self._own_attributes()
         attributes[key] = value
 
     def set_outcome(self, outcome: Outcome, *, error_type: str | None = None, reason: str | None = None) -> None:
@@ -211,6 +211,16 @@ class AuditAction:
         else:
             self.fail(error)
 
+    def _own_attributes(self) -> _Attributes:
+        given = self._attributes
+        try:
+            return _Attributes(pairs_of({} if given is None else given))  # type: ignore[arg-type]
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - no mapping, or one that fails: its text is kept
+            self._altered = [*self._altered, "/attributes/given.attributes"]
+            return _Attributes({"given.attributes": describe(given)})
+
     def _intent(self, *, deferred: bool = False) -> AuditLogRecord | None:
         if self._phases == "outcome" or self._channel is None:
             return None
@@ -264,13 +274,6 @@ class AuditAction:
 
 class _Attributes(dict[str, object]):
     """Attributes that belong to the action: the caller's own map is never changed."""
-
-
-def _own_attributes(given: Mapping[str, object] | None) -> _Attributes:
-    try:
-        return _Attributes(pairs_of({} if given is None else given))  # type: ignore[arg-type]
-    except Exception:  # no mapping, or one that fails: its text is kept
-        return _Attributes({"given.attributes": given})
 
 
 _UNWRITTEN = AuditReceipt("", 0, "", 0, "")

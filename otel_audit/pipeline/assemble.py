@@ -13,7 +13,7 @@ from otel_audit.attributes import audit_attributes, check_event_name
 from otel_audit.errors import AuditRecordError
 from otel_audit.line import format_time
 from otel_audit.record import Actor, Decision, Outcome, Target
-from otel_audit.value import clean, clean_text, describe
+from otel_audit.value import clean_body, clean_text, describe
 
 from .context import current_actors
 from .log_record import AuditLogRecord, EventLogRecord
@@ -75,7 +75,7 @@ def assemble(
     altered.extend(rare.pop("altered", ()))
     body = rare.pop("body", None)
     if body is not None:
-        body = clean(body, "/body", altered, 2)
+        body = clean_body(body, altered)
     severity = check_severity(rare.pop("severity_number", None))
     severity_text = rare.pop("severity_text", None)
     if severity_text is not None:

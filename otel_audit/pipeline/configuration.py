@@ -15,9 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from otel_audit.environment import (
     OTEL_AUDIT_FILE,
     Durability,
-    FileSettings,
     OnFailure,
-    ProviderSettings,
     as_environment,
     provider_settings,
 )
@@ -88,6 +86,8 @@ def configure(
     durability: Durability | None = None,
     sync_interval_millis: int | None = None,
     hmac_key_file: str | os.PathLike[str] | None = None,
+    max_segment_bytes: int | None = None,
+    max_segment_age_seconds: int | None = None,
     lock_timeout_millis: int | None = None,
     file_mode: int | None = None,
     resource_attributes: Sequence[str] = LINE_RESOURCE_ATTRIBUTES,
@@ -131,6 +131,8 @@ def configure(
             durability=durability,
             sync_interval_millis=sync_interval_millis,
             hmac_key_file=hmac_key_file,
+            max_segment_bytes=max_segment_bytes,
+            max_segment_age_seconds=max_segment_age_seconds,
             lock_timeout_millis=lock_timeout_millis,
             file_mode=file_mode,
             resource_attributes=resource_attributes,
@@ -194,7 +196,7 @@ def get_audit_provider() -> AuditProvider:
 
 def set_audit_provider(provider: AuditProvider | None) -> AuditProvider | None:
     """Make a provider the global one; return the one before. None: there is none."""
-    global _provider  # noqa: PLW0603
+    global _provider
     with _lock:
         before, _provider = _provider, provider
         set_baggage_policy(

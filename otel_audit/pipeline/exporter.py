@@ -19,7 +19,7 @@ from otel_audit.environment import FileSettings, file_settings
 from otel_audit.errors import AuditError, AuditRecordError
 from otel_audit.ledger import Ledger, Ticket
 from otel_audit.line import Draft, encode, encode_context
-from otel_audit.value import clean
+from otel_audit.value import clean_body
 
 from .assemble import fit_severity_text
 from .foreign import complete_attributes, complete_event_name, complete_time
@@ -58,6 +58,8 @@ class AuditFileLogExporter(LogRecordExporter):
         durability: str | None = None,
         sync_interval_millis: int | None = None,
         hmac_key_file: str | os.PathLike[str] | None = None,
+        max_segment_bytes: int | None = None,
+        max_segment_age_seconds: int | None = None,
         lock_timeout_millis: int | None = None,
         file_mode: int | None = None,
         resource_attributes: Sequence[str] = LINE_RESOURCE_ATTRIBUTES,
@@ -69,6 +71,8 @@ class AuditFileLogExporter(LogRecordExporter):
             durability=durability,
             sync_interval_millis=sync_interval_millis,
             hmac_key_file=hmac_key_file,
+            max_segment_bytes=max_segment_bytes,
+            max_segment_age_seconds=max_segment_age_seconds,
             lock_timeout_millis=lock_timeout_millis,
             file_mode=file_mode,
         )
@@ -190,7 +194,7 @@ class AuditFileLogExporter(LogRecordExporter):
         if self._resource is None:
             self._resource = resource
         altered: list[str] = []
-        body = None if log.body is None else clean(log.body, "/body", altered, 2)
+        body = clean_body(log.body, altered)
         severity_text = None if log.severity_text is None else fit_severity_text(log.severity_text, altered)
         attributes = complete_attributes(log, service_name(resource or Resource.get_empty()), altered)
         severity = log.severity_number

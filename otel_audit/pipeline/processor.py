@@ -13,6 +13,7 @@ from otel_audit.ledger import Ticket
 
 from .exporter import AuditFileLogExporter
 from .log_record import AuditLogRecord
+from .shallow import make_shallow, may_be_deep
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class AuditLogRecordProcessor(LogRecordProcessor):
                 attributes[semconv.AUDIT_SEQUENCE_PREV_HASH] = ticket.prev_hash  # type: ignore[index]
         if isinstance(log_record, AuditLogRecord):
             log_record.ticket = ticket
+        if self._processors and isinstance(log_record, AuditLogRecord) and may_be_deep(ticket.draft):
+            make_shallow(log)
         for processor in self._processors:
             try:
                 processor.on_emit(log_record)

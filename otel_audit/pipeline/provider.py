@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
 from opentelemetry._logs import Logger
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -19,7 +20,7 @@ from otel_audit.errors import AuditRecordError, AuditWriteError
 from otel_audit.record import Actor, AuditReceipt
 
 from .exporter import AuditFileLogExporter
-from .log_record import AuditLogRecord
+from .log_record import NO_LIMITS, AuditLogRecord
 from .logger import AuditLogger
 from .processor import AuditLogRecordProcessor
 from .resource import UNKNOWN_SERVICE, process_resource, service_name
@@ -28,6 +29,12 @@ _logger = logging.getLogger(__name__)
 
 Redact = Callable[[str, object], object]
 """Sees the name and the value of what is captured; returns what to record."""
+
+
+# SDK 1.45 reads OTEL_*_LIMIT if it is given no limits, and raises for a value that is no number; 1.44 takes none
+_OWN_LIMITS: Final[dict[str, Any]] = (
+    {"log_record_limits": NO_LIMITS} if "log_record_limits" in inspect.signature(LoggerProvider).parameters else {}
+)
 
 
 class Channel:
@@ -99,7 +106,7 @@ class AuditProvider:
         self._unnamed = self._service_actor.id.startswith(UNKNOWN_SERVICE)
         self.is_shut_down = False
         # closed by us, after the program's own exit hooks
-        self._sdk = LoggerProvider(self.resource, shutdown_on_exit=False)
+        self._sdk = LoggerProvider(self.resource, shutdown_on_exit=False, **_OWN_LIMITS)
         self._sdk.add_log_record_processor(self.processor)
         try:
             exporter.open(self.resource)

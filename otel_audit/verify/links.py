@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from otel_audit.chain import GENESIS
 from otel_audit.verify.copies import cut_at_links, fold_copies
+from otel_audit.verify.finding import Kind
+from otel_audit.verify.path import Paths
 from otel_audit.verify.run import Place, Run, line_hash, run_lines
 from otel_audit.verify.segment import Segment
-from otel_audit.verify.suffix_tree import SuffixMaximum
+
+# What is wrong with lines of these kinds is no reason for a break at them.
+_SOUND_LINKS: Final[frozenset[Kind | None]] = frozenset({None, "mac_missing", "mac_invalid"})
 
 
 class Break(NamedTuple):
@@ -121,65 +124,30 @@ class _Walk:
         self.runs = runs
         self.faulty = faulty
         self.segments = segments
-        self.chain = chain
         self.result = result
-        self.slots = {id(run): slot for slot, run in enumerate(runs)}
-        self.starts: dict[tuple[int, str | None], list[Run]] = {}
-        for run in runs:
-            self.starts.setdefault((run.seq, run.prev), []).append(run)
-        self.fronts: list[Run] = []  # cut off by `_trim`
-        self._measure()
-        self.tree = SuffixMaximum([(run.length, -run.seq) for run in runs])
-        # By seq: what the head has passed is trimmed, so that each line is looked at once.
-        self.waiting = [(run.seq, slot, run) for slot, run in enumerate(runs)]
-        heapq.heapify(self.waiting)
-
-    def successors(self, seq: int, ends: tuple[str, ...]) -> list[Run]:
-        """Return the runs that follow an entry, the preferred one first."""
-        if self.chain:
-            found = [run for end in ends for run in self.starts.get((seq + 1, end), ())]
-        else:
-            found = list(self.starts.get((seq + 1, None), ()))
-        found.sort(key=lambda run: (run.kind is not None, -run.length, run.first))
-        return found
-
-    def _measure(self) -> None:
-        """Set the length of the longest chain behind each run, last ``seq`` first."""
-        for run in sorted(self.runs, key=lambda run: -run.last_seq):
-            following = self.successors(run.last_seq, run.ends)
-            run.following = following[0] if following else None
-            run.length = run.count + (following[0].length if following else 0)
+        self.paths = Paths(runs, chain=chain)
 
     def walk(self) -> None:
         """Follow the chain from genesis to its end."""
         head: Run | None = None
         while True:
             seq, ends = (head.last_seq, head.ends) if head else (0, (GENESIS,))
-            following = [run for run in self.successors(seq, ends) if not run.unjudged]
+            following = self.paths.successors(seq, ends)
             if following:
-                for run in following[1:]:
-                    if run.kind is None:
-                        self.result.forked.append(run)
-                        self._leave(run)
-                head = self._take(following[0])
-                continue
-            after = self._go_on(head)
-            if after is None:
-                break
-            self.result.breaks.append(Break(head, after, self._explained(head, after)))
-            head = self._take(after)
+                self.result.forked += [run for run in following[1:] if run.kind is None]
+                after = following[0]
+            else:
+                onward = head.onward if head else self.paths.first
+                if onward is None:
+                    break
+                after = self._beyond(onward, seq)
+                self.result.breaks.append(Break(head, after, self._explained(head, after)))
+            after.used = True
+            self.result.runs.append(after)
+            head = after
+        for run in self.result.forked:
+            self._leave(run)
         self._sort_others()
-
-    def _take(self, run: Run) -> Run:
-        run.used = True
-        self._remove(run)
-        self.result.runs.append(run)
-        return run
-
-    def _remove(self, run: Run) -> None:
-        slot = self.slots.get(id(run))
-        if slot is not None and self.runs[slot] is run:
-            self.tree.set(slot, (0, 0))
 
     def _leave(self, run: Run) -> None:
         """Take a branch out of what is judged."""
@@ -189,45 +157,23 @@ class _Walk:
             if branch.unjudged or branch.used:
                 continue
             branch.unjudged = True
-            self._remove(branch)
-            waiting.extend(self.successors(branch.last_seq, branch.ends))
+            waiting.extend(self.paths.successors(branch.last_seq, branch.ends))
 
-    def _go_on(self, head: Run | None) -> Run | None:
-        """Return the run further down with the longest chain behind it, beyond the head's seq."""
-        seq = head.last_seq if head else 0
-        while self.waiting and self.waiting[0][0] <= seq:
-            run = heapq.heappop(self.waiting)[-1]
-            if run.used or run.unjudged:
-                continue
-            if run.last_seq <= seq:
-                self._remove(run)
-                continue
-            self._trim(run, seq)
-        start = bisect_right(self.runs, head.last, key=lambda run: run.first) if head else 0
-        slot = self.tree.best(start)
-        return None if slot is None else self.runs[slot]
-
-    def _trim(self, run: Run, seq: int) -> None:
-        """Cut off what the head has passed; the rest takes its slot."""
+    def _beyond(self, run: Run, seq: int) -> Run:
+        """Return what of a run lies beyond a ``seq``; the rest of it stays among the leftovers."""
         lines = seq - run.seq + 1
+        if lines <= 0:
+            return run
         end: str | None = None
         offset = run.offset
         for at, line in islice(run_lines(run, self.segments), lines):
             offset, end = at + len(line) + 1, line_hash(line)
         rest = run.cut(lines, offset, end)
-        rest.following, run.following = run.following, rest
-        rest.length = run.length - lines
-        self.starts.setdefault((rest.seq, rest.prev), []).append(rest)
-        slot = self.slots[id(run)]
-        self.slots[id(rest)] = slot
-        # The part that stays keeps its place among the leftovers.
-        self.fronts.append(run)
-        self.runs[slot] = rest
-        self.tree.set(slot, (rest.length, -rest.seq))
-        heapq.heappush(self.waiting, (rest.seq, slot, rest))
+        rest.following, rest.onward, run.following = run.following, run.onward, rest
+        return rest
 
     def _explained(self, head: Run | None, after: Run) -> bool:
-        if after.kind is not None or (head is not None and head.kind is not None):
+        if any(run is not None and run.kind not in _SOUND_LINKS for run in (head, after)):
             return True
         first = head.last if head else Place(0, 0)
         low = bisect_right(self.faulty, first)
@@ -235,8 +181,7 @@ class _Walk:
 
     def _sort_others(self) -> None:
         """Gather what is left over, one group for each linked run."""
-        everything = [*self.runs, *self.fronts]
-        left = [r for r in everything if not r.used and not r.unjudged and r.kind is None]
+        left = [r for r in self.runs if not r.used and not r.unjudged and r.kind is None]
         left.sort(key=lambda run: run.seq)
         for run in left:
             if run.unjudged:
@@ -249,4 +194,4 @@ class _Walk:
                     group.append(link)
                 link = link.following
             self.result.others.append(tuple(group))
-        self.result.unjudged = [run for run in everything if run.unjudged]
+        self.result.unjudged = [run for run in self.runs if run.unjudged]

@@ -49,8 +49,10 @@ class Run:
     expected: str = ""
     got: str = ""
     copies: list[Run] = field(default_factory=list)
-    length: int = 0  # entries on the longest chain that begins here
-    following: Run | None = None
+    length: int = 0  # entries on the best path that begins here
+    breaks: int = 0  # on that path
+    following: Run | None = None  # linked to its end
+    onward: Run | None = None  # where none is: what the path goes on with
     used: bool = False
     unjudged: bool = False
 

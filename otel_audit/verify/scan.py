@@ -15,7 +15,7 @@ from otel_audit.verify.notes import Notes
 from otel_audit.verify.run import Place, Region, Run, line_hash
 from otel_audit.verify.seal import split_seal
 from otel_audit.verify.segment import Block, Segment, read_blocks
-from otel_audit.verify.sound import Follower
+from otel_audit.verify.sound import Follower, Linked
 
 _HEAD_BYTES: Final = 28  # longer than any b'{"seq":N,'
 _MAX_HEADS: Final = 64
@@ -140,60 +140,56 @@ class Scan:
         if block.kind != "lines":
             return self._unreadable_block(block, number, at)
         data, run = block.data, self._run
-        hashes = None
+        linked = None
         # A block as long as the longest line may hold one that is too long: line by line, then.
         quick = follower is not None and len(data) < MAX_LINE_BYTES
         if quick and run is not None and run.kind is None and len(run.ends) == 1:
             assert follower is not None
-            hashes = follower.links(data, run.last_seq + 1, run.ends[0])
-        if hashes is not None and self.chain_only and _LIFECYCLE_MARK not in data:
-            assert run is not None
-            self._keep_anchors(hashes, run.last_seq + 1, 0, len(hashes), number, at)
-            self._extend(hashes[-1], len(hashes), number, at, block.offset)
-            return at + len(hashes)
-        lines = data.split(b"\n")
+            linked = follower.links(data, run.last_seq + 1, run.ends[0])
+        if linked is not None and run is not None and self._only_links(data):
+            count = len(linked.hashes)
+            self._keep_anchors(linked.hashes, run.last_seq + 1, 0, count, number, at)
+            self._extend(linked.hashes[-1], count, number, at, block.offset)
+            return at + count
         index, offset = 0, block.offset
-        if hashes is not None and follower is not None and not self.chain_only:
-            index, offset = self._follow(follower, lines, hashes, number, at, offset)
-        for line in lines[index:] if index else lines:
+        if linked is not None and follower is not None and not self.chain_only:
+            index = self._follow(follower, linked, number, at, offset)
+            offset += linked.bounds[index]
+            if index == len(linked.hashes):
+                return at + index
+        for line in data[offset - block.offset :].split(b"\n"):
             self._line(line, number, at + index, offset)
             index += 1
             offset += len(line) + 1
-        return at + len(lines)
+        return at + index
 
-    def _follow(
-        self,
-        follower: Follower,
-        lines: list[bytes],
-        hashes: list[str],
-        number: int,
-        at: int,
-        offset: int,
-    ) -> tuple[int, int]:
-        """Take lines that follow soundly from the current run; return index and offset behind."""
+    def _only_links(self, data: bytes) -> bool:
+        # The log's own entries tell how segments hang together; one segment needs none of them.
+        return self.chain_only and (len(self.segments) == 1 or _LIFECYCLE_MARK not in data)
+
+    def _follow(self, follower: Follower, linked: Linked, number: int, at: int, offset: int) -> int:
+        """Take lines that follow soundly from the current run; return the index behind them."""
         assert self._run is not None
         index = 0
-        first_seq = self._run.last_seq + 1
-        while index < len(lines):
-            taken, self._observed = follower.plain(
-                lines, index, first_seq + index, self._observed, Place(number, at + index), offset
-            )
+        first_seq, hashes = self._run.last_seq + 1, linked.hashes
+        while index < len(hashes):
+            place = Place(number, at + index)
+            taken, self._observed = follower.plain(linked, index, first_seq + index, self._observed, place, offset)
             if taken > index:
                 self._keep_anchors(hashes, first_seq, index, taken, number, at)
-                self._extend(hashes[taken - 1], taken - index, number, at + index, offset)
-                offset += sum(map(len, lines[index:taken])) + taken - index
+                start = offset + linked.bounds[index]
+                self._extend(hashes[taken - 1], taken - index, number, at + index, start)
                 index = taken
-            if index < len(lines):
+            if index < len(hashes):
                 # Not of the plain form: the exact way decides, and the loop goes on behind it.
-                line = lines[index]
-                self._line(line, number, at + index, offset)
+                line = linked.line(index)
+                self._line(line, number, at + index, offset + linked.bounds[index])
                 index += 1
-                offset += len(line) + 1
                 run = self._run
                 if run is None or run.kind is not None or run.ends != (hashes[index - 1],):
                     break
                 follower.learn(line)
-        return index, offset
+        return index
 
     def _extend(self, end: str, count: int, number: int, at: int, offset: int) -> None:
         """Add sound lines to the current run (a run of its own in each segment)."""

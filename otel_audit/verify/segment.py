@@ -50,36 +50,33 @@ class Block(NamedTuple):
 
 def read_blocks(segment: Segment, offset: int = 0, size: int = BLOCK_BYTES) -> Iterator[Block]:
     """Yield a segment's bytes in order; holds about 1 MiB at most, whatever the line's length."""
-    rest = b""
-    start = offset  # of rest
+    rest = b""  # of a line that began in an earlier piece
     endless = False
     while offset < segment.size_bytes:
         data = segment.read(offset, min(size, segment.size_bytes - offset))
         if not data:
             break
-        offset += len(data)
         if endless:
             cut = data.find(b"\n")
-            if cut < 0:
-                yield Block("piece", start, data)
-                start = offset
-                continue
-            yield Block("end", start, data[:cut])
-            start += cut + 1
-            data = data[cut + 1 :]
-            endless = False
-        cut = data.rfind(b"\n")
-        if cut < 0:
-            rest += data
-            if len(rest) > MAX_LINE_BYTES:
-                yield Block("piece", start, rest)
-                start, rest, endless = offset, b"", True
+            yield Block("piece" if cut < 0 else "end", offset, data if cut < 0 else data[:cut])
+            endless = cut < 0
+            offset += len(data) if cut < 0 else cut + 1
             continue
-        yield Block("lines", start, rest + data[:cut] if rest else data[:cut])
-        rest = data[cut + 1 :]
-        start = offset - len(rest)
+        cut = data.rfind(b"\n")
+        if cut >= 0:
+            # What stands behind the last LF is read again: cheaper than to join it.
+            start = offset - len(rest)
+            yield Block("lines", start, rest + data[:cut] if rest else data[:cut])
+            rest = b""
+            offset += cut + 1
+            continue
+        rest += data
+        offset += len(data)
+        if len(rest) > MAX_LINE_BYTES:
+            yield Block("piece", offset - len(rest), rest)
+            rest, endless = b"", True
     if rest or endless:
-        yield Block("tail", start, rest)
+        yield Block("tail", offset - len(rest), rest)
 
 
 def lines_from(segment: Segment, offset: int, size: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
-Key = tuple[int, int]
-_NONE: Key = (0, 0)
+Key = tuple[int, ...]
+_NONE: Final[Key] = ()  # less than any other
 
 
 class SuffixMaximum:
     """A tree over a fixed number of slots; each holds a key or nothing.
 
-    A log whose every line was altered has as many breaks as lines, and each break asks once.
+    A log of which every second line is gone has as many breaks as lines, and each asks once.
     """
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, slots: int) -> None:
         size = 1
-        while size < len(keys):
+        while size < slots:
             size *= 2
         self._size = size
-        self._tree: list[Key] = [_NONE] * size + list(keys) + [_NONE] * (size - len(keys))
-        for node in range(size - 1, 0, -1):
-            self._tree[node] = max(self._tree[2 * node], self._tree[2 * node + 1])
+        self._tree: list[Key] = [_NONE] * (2 * size)
 
     def set(self, slot: int, key: Key) -> None:
-        """Put a key into a slot; ``(0, 0)`` empties it."""
+        """Put a key into a slot; ``()`` empties it."""
+        tree = self._tree
         node = slot + self._size
-        self._tree[node] = key
+        tree[node] = key
         while node > 1:
             node //= 2
-            self._tree[node] = max(self._tree[2 * node], self._tree[2 * node + 1])
+            greater = max(tree[2 * node], tree[2 * node + 1])
+            if tree[node] == greater:
+                break
+            tree[node] = greater
 
-    def best(self, start: int) -> int | None:
-        """Return the slot of the greatest key at or behind a slot, the first of equals, or None."""
-        node = start + self._size
+    def best(self, start: int) -> tuple[int, Key] | None:
+        """Return slot and key of the greatest at or behind a slot, the first of equals, or None."""
         if start >= self._size:
             return None
+        tree = self._tree
+        node = start + self._size
         found, key = 0, _NONE
         # Left to right, so that the first of equals wins.
         while True:
-            if self._tree[node] > key:
-                found, key = node, self._tree[node]
+            if tree[node] > key:
+                found, key = node, tree[node]
             while node & 1:
                 node //= 2
             if node <= 1:
@@ -50,6 +53,6 @@ class SuffixMaximum:
             return None
         while found < self._size:
             found *= 2
-            if self._tree[found] != key:
+            if tree[found] != key:
                 found += 1
-        return found - self._size
+        return found - self._size, key

@@ -1,6 +1,6 @@
 """Verification against bare SHA-256 of the same lines, side by side, on one core.
 
-Run: ``python tests/benchmarks/bench_verify.py [LINES]``. Prints ratios; asserts nothing.
+Run with ``python -m tests.benchmarks.bench_verify [LINES]``. Prints ratios; asserts nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from otel_audit.reader import verify_log
 from tests import logs

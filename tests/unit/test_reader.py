@@ -74,9 +74,10 @@ class TestVerifyLog:
         with pytest.raises(AuditVerifyError, match="expected a folder with one log"):
             verify_log(empty)
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-    def test_refuses_what_it_may_not_read(self, path: Path) -> None:
+    def test_refuses_what_it_may_not_read(self, ordinary_user: Path) -> None:
         """A file without permission is an error with the system's words."""
+        path = ordinary_user / "audit.jsonl"
+        path.write_bytes(logs.join(logs.log(3)))
         path.chmod(0)
         with pytest.raises(AuditVerifyError, match="Permission denied"):
             verify_log(path)

@@ -1,0 +1,113 @@
+"""Which way the chain goes: links, and where there is none the heaviest path over breaks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from otel_audit.verify.run import Run
+from otel_audit.verify.suffix_tree import SuffixMaximum
+
+
+class Paths:
+    """The best path from each run to the end of the log (docs/format.md, "Verification").
+
+    A path follows links, and at a break goes on at an entry further down and beyond the last
+    one's ``seq``. The best is the one with the most entries; of equals the one with fewer
+    breaks, then the one that goes on at the lower ``seq``, then at the earlier line.
+
+    Attributes:
+        first: Where the log goes on if nothing follows from genesis; None: nowhere.
+    """
+
+    def __init__(self, runs: Sequence[Run], *, chain: bool) -> None:
+        """Set ``length``, ``breaks``, ``following`` and ``onward`` of each run.
+
+        Args:
+            runs: In the order of the files; no two share a line, and links lead from ends to
+                starts only.
+            chain: Mode ``chain``; else successors are found by ``seq`` alone.
+        """
+        self._chain = chain
+        self._starts: dict[tuple[int, str | None], list[Run]] = {}
+        for run in runs:
+            self._starts.setdefault((run.seq, run.prev), []).append(run)
+        breaks = _Breaks(runs, [run.last_seq for run in runs if not self._followed(run)])
+        slots = {id(run): slot for slot, run in enumerate(runs)}
+        # The highest seq first: what follows a run is measured before it.
+        for run in sorted(runs, key=lambda run: -run.last_seq):
+            run.following = next(iter(self.successors(run.last_seq, run.ends)), None)
+            after, broken = run.following, 0
+            beyond = 0
+            if after is None:
+                after, broken = breaks.best(slots[id(run)] + 1, run.last_seq), 1
+                run.onward = after
+                if after is not None:
+                    beyond = max(0, run.last_seq + 1 - after.seq)
+            run.length, run.breaks = run.count, 0
+            if after is not None:
+                run.length += after.length - beyond
+                run.breaks = after.breaks + broken
+        self.first = breaks.best(0, 0)
+
+    def successors(self, seq: int, ends: tuple[str, ...]) -> list[Run]:
+        """Return the runs that follow an entry, the preferred one first."""
+        if self._chain:
+            found = [run for end in ends for run in self._starts.get((seq + 1, end), ())]
+        else:
+            found = list(self._starts.get((seq + 1, None), ()))
+        if len(found) > 1:
+            found.sort(key=lambda run: (run.kind is not None, -run.length, run.breaks, run.first))
+        return found
+
+    def _followed(self, run: Run) -> bool:
+        if self._chain:
+            return any((run.last_seq + 1, end) in self._starts for end in run.ends)
+        return (run.last_seq + 1, None) in self._starts
+
+
+class _Breaks:
+    """Answers where to go on, for one ``seq`` after the other, the highest first.
+
+    Two trees over the places in the files: of runs that begin beyond the ``seq``, and of those
+    in which it lies, which would be entered in their middle.
+    """
+
+    def __init__(self, runs: Sequence[Run], asked: Sequence[int]) -> None:
+        self._runs = runs
+        self._whole = SuffixMaximum(len(runs))
+        self._cut = SuffixMaximum(len(runs))
+        asked = sorted(asked)
+        # Ascending, so that the highest is popped first.
+        self._by_seq = sorted(range(len(runs)), key=lambda slot: runs[slot].seq)
+        self._by_last = [slot for slot, run in enumerate(runs) if _holds_any(run, asked)]
+        self._by_last.sort(key=lambda slot: runs[slot].last_seq)
+        self._in_cut: set[int] = set()
+
+    def best(self, start: int, seq: int) -> Run | None:
+        """Return the run to go on with from a slot on, beyond a ``seq``; None: there is none."""
+        runs = self._runs
+        while self._by_last and runs[self._by_last[-1]].last_seq > seq:
+            slot = self._by_last.pop()
+            run = runs[slot]
+            self._cut.set(slot, (run.length + run.seq, -run.breaks))
+            self._in_cut.add(slot)
+        while self._by_seq and runs[self._by_seq[-1]].seq > seq:
+            slot = self._by_seq.pop()
+            run = runs[slot]
+            self._whole.set(slot, (run.length, -run.breaks, -run.seq))
+            if slot in self._in_cut:
+                self._cut.set(slot, ())
+        candidates = []
+        if (whole := self._whole.best(start)) is not None:
+            slot, key = whole
+            candidates.append(((*key, -slot), runs[slot]))
+        if (cut := self._cut.best(start)) is not None:
+            slot, (reach, breaks) = cut
+            candidates.append(((reach - seq - 1, breaks, -seq - 1, -slot), runs[slot]))
+        return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
+
+
+def _holds_any(run: Run, asked: Sequence[int]) -> bool:
+    """Return whether the path may go on behind an entry in the run but its last."""
+    return bisect_left(asked, run.seq) < bisect_left(asked, run.last_seq)
