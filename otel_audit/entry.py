@@ -17,17 +17,10 @@ from typing import Any, Final
 import orjson
 
 from otel_audit.errors import AuditVerifyError
+from otel_audit.line import MAX_LINE_BYTES, MAX_SEQ
 from otel_audit.strict_json import MAX_DEPTH, StrictJSONError, parse_object
 
-MAX_LINE_BYTES: Final = 1 << 20
-"""Longest line, its LF counted."""
-MAX_SEQ: Final = 2**53 - 1
 MAX_EVENT_NAME_BYTES: Final = 1024
-
-SEAL_BYTES: Final = len(b',"hash":""}') + 64
-"""Length of the fixed tail ``,"hash":"…"}``."""
-HMAC_BYTES: Final = len(b',"hmac":""') + 64
-"""What ``hmac`` adds to it."""
 
 _ORDER: Final = {
     name: place

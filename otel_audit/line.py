@@ -27,8 +27,8 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 
 MAX_SEQ: Final = 2**53 - 1
 
-_RESERVED_BYTES: Final = 512
-"""For what the ledger adds: seq, observed_time, prev_hash, hash, hmac and their names."""
+SEALED_BYTES: Final = 512
+"""At most what the ledger adds to a draft: seq, observed_time, prev_hash, hash, hmac, their names."""
 
 _TRACE_IDS: Final = 2**128
 _SPAN_IDS: Final = 2**64
@@ -66,6 +66,15 @@ def format_time(time_ns: int) -> bytes:
     second = time_ns // 1_000_000_000
     text = _seconds.get(second) or _format_second(second)
     return b"%b.%09dZ" % (text, time_ns - second * 1_000_000_000)
+
+
+def parse_time(text: str) -> int:
+    """Return nanoseconds since 1970 of a time as the line spells it; 0 where it is none."""
+    try:
+        second = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC) - _EPOCH
+        return (second.days * 86_400 + second.seconds) * 1_000_000_000 + int(text[20:29])
+    except ValueError:
+        return 0
 
 
 def _format_second(second: int) -> bytes:
@@ -140,7 +149,7 @@ def encode(
     encoded_body = b"" if body is None else b',"body":%b' % orjson.dumps(body)
     start = (b',"time":"', format_time(time_ns), b'","event_name":', head)
     before = b"".join((*start, encoded_body, b',"attributes":', members, trace))
-    room = MAX_LINE_BYTES - _RESERVED_BYTES - len(after)
+    room = MAX_LINE_BYTES - SEALED_BYTES - len(after)
     if len(before) > room:
         fixed = b"".join(start)
         before = fixed + _fit(body, attributes, room - len(fixed) - len(trace)) + trace

@@ -16,7 +16,7 @@ import math
 import pathlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -103,7 +103,7 @@ def describe(value: object) -> str:
     return text
 
 
-def pairs_of(value: Mapping[object, object], most: int = MAX_NODES) -> list[tuple[object, object]]:
+def pairs_of(value: Mapping[Any, object], most: int = MAX_NODES) -> list[tuple[object, object]]:
     """Return names and values of a mapping; raises whatever its own code raises.
 
     Args:

@@ -19,6 +19,11 @@ class Shade(enum.Enum):
     NONE = None
 
 
+def as_view(data: bytes) -> memoryview:
+    """Return a view of bytes."""
+    return memoryview(data)
+
+
 any_text = st.text(st.characters(exclude_categories=())) | st.sampled_from(["$bytes", "$", "audit.x", "a/b", "~", ""])
 """Text with anything in it, lone surrogates too."""
 
@@ -48,7 +53,7 @@ odd_scalars = st.one_of(
     any_text,
     st.binary(),
     st.binary().map(bytearray),
-    st.binary().map(memoryview),
+    st.binary().map(as_view),
     st.complex_numbers(),
     st.decimals(),
     st.fractions(),

@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from otel_audit.chain import GENESIS, key_id
 from otel_audit.environment import FileSettings
 from otel_audit.errors import AuditConfigError, AuditLogPoisonedError, AuditWriteError
-from otel_audit.line import MAX_LINE_BYTES, Draft
+from otel_audit.line import MAX_LINE_BYTES, Draft, parse_time
 
-from . import files
-from .lifecycle import Lifecycle
+from . import files, segments
+from .lifecycle import Closed, Lifecycle
 from .tail import (
     Identity,
     Tail,
@@ -41,6 +41,7 @@ WITNESS_BYTES: Final = 160
 class Witness(NamedTuple):
     """What a writer remembers of the log it wrote: bytes that must still stand there."""
 
+    path: str
     identity: tuple[int, int]
     stream_id: str
     end: int
@@ -53,6 +54,7 @@ class Written(NamedTuple):
     seq: int
     end: int
     last_bytes: bytes
+    path: str = ""
 
 
 class ActiveFile:
@@ -65,14 +67,20 @@ class ActiveFile:
         synced: The mark that is known to be on the device.
         unsynced: What was written since: per entry ``(seq, end, last bytes)``.
         retired: Why this file must be closed and opened anew before the next write.
+        number: Of the segment. ``first_seq`` and ``began_ns`` are of its first entry.
+        before: The segment before, whose lock is held until the first entry of this one stands.
     """
 
     __slots__ = (
+        "before",
+        "began_ns",
         "checked_ns",
         "due",
         "fd",
+        "first_seq",
         "identity",
         "mark",
+        "number",
         "path",
         "prefix",
         "retired",
@@ -82,9 +90,13 @@ class ActiveFile:
         "unsynced",
     )
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, path: str, number: int = 1) -> None:
         self.fd = fd
         self.path = path
+        self.number = number
+        self.first_seq = 0
+        self.began_ns = 0
+        self.before: ActiveFile | None = None
         self.identity = files.identity(fd)
         self.stream_id = ""
         self.tail = Tail(0, GENESIS, 0)
@@ -115,7 +127,7 @@ class ActiveFile:
 
         Raises:
             AuditLogPoisonedError: The file is shorter, or what it holds does not follow on.
-            TailIsTornError: Bytes that are no entry stand at the end: the file must be opened anew.
+            OpenAnewError: Bytes that are no entry stand at the end, or the log was rotated.
         """
         if size < self.tail.end:
             raise AuditLogPoisonedError(
@@ -134,17 +146,21 @@ class ActiveFile:
             if linked is not None:
                 self.tail = linked
                 self.mark = (size, data[-WITNESS_BYTES:])
+                if linked.rotated:
+                    raise OpenAnewError
                 return
         self.tail = follow(self.fd, self.path, self.tail, size, settings.integrity)
         if self.tail.end != size:
-            raise TailIsTornError
+            raise OpenAnewError
         self.mark = (size, files.read(self.fd, max(0, size - WITNESS_BYTES), size))
+        if self.tail.rotated:
+            raise OpenAnewError
 
     def remember(self, mark: tuple[int, bytes]) -> Witness | None:
         """Return what must still stand in the file when it is opened again; None: nothing yet."""
         # no entry stands yet: the stream id is one that this writer would have given
         stream_id = self.stream_id if self.tail.seq else ""
-        return Witness(self.identity, stream_id, *mark) if mark[0] else None
+        return Witness(self.path, self.identity, stream_id, *mark) if mark[0] else None
 
     def close(self) -> None:
         """Release the lock and close the descriptor, once."""
@@ -152,10 +168,17 @@ class ActiveFile:
         _open_files.discard(self)
         if fd >= 0:
             files.close(fd)
+        self.release_before()
+
+    def release_before(self) -> None:
+        """Let the segment before go: the first entry of this one stands."""
+        before, self.before = self.before, None
+        if before is not None:
+            before.close()
 
     def abandon(self) -> None:
         """Let go of the parent's file, in a forked child."""
-        self.retired = ForkedError(f"{self.path}: the process was forked in the middle of an append")
+        self.retired = AuditWriteError(f"{self.path}: the process was forked in the middle of an append")
         if self.fd >= 0:
             with contextlib.suppress(OSError):
                 files.abandon(self.fd)
@@ -174,12 +197,8 @@ def abandon_inherited() -> None:
         file.abandon()
 
 
-class ForkedError(AuditWriteError):
-    """An append was carried on in a forked child: it was the parent's."""
-
-
-class TailIsTornError(Exception):
-    """Another writer left a fragment: open the file anew, which ends and declares it."""
+class OpenAnewError(Exception):
+    """Another writer left a fragment, or rotated the log: opening anew finishes what it began."""
 
 
 def open_active(
@@ -198,25 +217,84 @@ def open_active(
         AuditWriteError: Another process holds the lock.
         OSError: The system refuses.
     """
-    process = os.getpid()
     for _ in range(_OPEN_ATTEMPTS):
-        if witness is not None and files.path_identity(settings.path) != witness.identity:
-            raise AuditLogPoisonedError(
-                f"{settings.path}: the log is gone or was replaced since this process wrote to it; nothing was written"
-            )
-        file = ActiveFile(files.open_append(settings.path, settings.file_mode), settings.path)
+        _check_witness(witness)
+        number = segments.last_number(settings.path)
+        file = _open_locked(settings, number)
+        if file is None:
+            continue
         try:
-            if os.getpid() != process:
-                raise ForkedError(f"{settings.path}: the process was forked while it opened the log")
-            files.lock(file.fd, settings.path, settings.lock_timeout_millis)
-            if files.path_identity(settings.path) == file.identity:
-                _examine(file, settings, key, lifecycle, witness, now_ns, new_id)
+            if number > 1 and read_tail(file.fd, 0, files.size(file.fd)) is None:
+                file.close()  # locks are taken in ascending order
+                file = _open_begun(settings, number)
+                if file is None:
+                    continue
+            _examine(file, settings, key, lifecycle, witness, now_ns, new_id)
+            if not file.tail.rotated:
                 return file
+            if segments.last_number(settings.path) == file.number:
+                raise AuditConfigError(
+                    f"{file.path}: its last entry says that the log was rotated, but the next segment is gone; "
+                    "nothing was written. run `otel-audit verify`"
+                )
         except BaseException:
-            file.close()
+            if file is not None:
+                file.close()
             raise
-        file.close()  # replaced between open and lock: the path names another file now
-    raise AuditWriteError(f"{settings.path}: replaced again and again while it was opened")
+        file.close()
+    raise AuditWriteError(f"{settings.path}: replaced or rotated again and again while it was opened")
+
+
+def _open_locked(settings: FileSettings, number: int) -> ActiveFile | None:
+    """Open one segment and lock it; None if the path named another file once it was locked."""
+    process = os.getpid()
+    path = segments.segment_path(settings.path, number)
+    file = ActiveFile(files.open_append(path, settings.file_mode), path, number)
+    try:
+        if os.getpid() != process:
+            raise AuditWriteError(f"{path}: the process was forked while it opened the log")
+        files.lock(file.fd, path, settings.lock_timeout_millis)
+        if files.path_identity(path) == file.identity:
+            return file
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return None
+
+
+def _open_begun(settings: FileSettings, number: int) -> ActiveFile | None:
+    """Open a last segment that has no whole entry yet: the one before says whose turn it is.
+
+    Returns:
+        The segment before, where the log was not rotated yet; else the last one, with the segment
+        before in ``before``, still locked. None: something changed meanwhile.
+    """
+    before = _open_locked(settings, number - 1)
+    if before is None:
+        return None
+    try:
+        tail = read_tail(before.fd, 0, files.size(before.fd))
+        if tail is None or not tail.rotated or tail.end != files.size(before.fd):
+            return before
+        before.tail = tail
+        file = _open_locked(settings, number)
+    except BaseException:
+        before.close()
+        raise
+    if file is None:
+        before.close()
+    else:
+        file.before = before
+    return file
+
+
+def _check_witness(witness: Witness | None) -> None:
+    """Check that what this process wrote last still stands, in whichever segment."""
+    if witness is not None and not files.stands_at(
+        witness.path, witness.identity, witness.end, witness.last_bytes
+    ):
+        raise _not_ours(witness.path, witness)
 
 
 def _examine(
@@ -229,18 +307,23 @@ def _examine(
     new_id: Callable[[], str],
 ) -> None:
     """Find the head, and what has to be written before anything else. Under the file's lock."""
-    fd, path = file.fd, settings.path
+    fd, path, before = file.fd, file.path, file.before
     files.sync(fd)  # an error that nobody has seen yet is seen here
     files.evict(fd)
     files.sync_folder(path)
     size = files.size(fd)
     public_key_id = None if key is None else key_id(key)
-    if witness is not None and not stands(fd, witness.end, witness.last_bytes):
-        raise _not_ours(path, witness)
-    identity = read_identity(fd, path, size)
+    _check_witness(witness)  # once more: now under the lock, and as the device holds it
+    identity = read_identity(fd, path, size, file.number)
+    previous: Closed | None = None
+    if identity is not None:
+        file.first_seq, file.began_ns = identity.seq, parse_time(identity.observed_time)
+    elif before is not None:
+        identity, previous = _finish_rotation(before, settings)
+        file.tail = Tail(before.tail.seq, before.tail.hash, 0)
     if witness is not None and witness.stream_id and (identity is None or identity.stream_id != witness.stream_id):
         raise _not_ours(path, witness)
-    tail = (None if identity is None else read_tail(fd, 0, size)) or file.tail
+    tail = (None if identity is None or previous is not None else read_tail(fd, 0, size)) or file.tail
     fragment = None
     if tail.end < size:
         # what stands behind a fragment's last LF can be the declaration of it, but for its own LF
@@ -256,6 +339,7 @@ def _examine(
         else:
             tail = whole
             identity = identity or candidate
+            previous = None
         if files.read(fd, size - 1, size) != b"\n":
             file.prefix = b"\n"
     if settings.integrity == "chain" and tail.seq and not tail.hash:
@@ -266,10 +350,18 @@ def _examine(
     file.tail = tail._replace(end=size)
     if identity is not None:
         _check_identity(path, identity, settings, public_key_id)
+    if identity is None and file.number > 1:
+        raise AuditConfigError(
+            f"{path}: neither this segment nor the one before has a readable entry; nothing was written. "
+            "run `otel-audit verify`"
+        )
     file.stream_id = new_id() if identity is None else identity.stream_id
     file.mark = (size, files.read(fd, max(0, size - WITNESS_BYTES), size))
     now = now_ns()
-    if fragment is not None and tail.seq:
+    begins = tail.end == 0
+    if begins:
+        file.first_seq, file.began_ns = tail.seq + 1, now
+    if fragment is not None and not begins:
         file.due.append(lifecycle.recovered(new_id(), now, fragment))
         fragment = None
     file.due.append(
@@ -279,11 +371,25 @@ def _examine(
             stream_id=file.stream_id,
             integrity=settings.integrity,
             key_id=public_key_id,
+            segment_number=file.number,
+            previous=previous,
             fragment=fragment,
         )
     )
     file.checked_ns = now
     file.synced = file.mark
+
+
+def _finish_rotation(before: ActiveFile, settings: FileSettings) -> tuple[Identity | None, Closed]:
+    """Do what is still missing of a rotation, up to the new segment's first entry.
+
+    Returns:
+        The log's identity, as the closed segment says it, and what the new one says of that.
+    """
+    size = files.size(before.fd)
+    digest = segments.sha256(before.fd, size)
+    segments.add_checksum(settings.path, before.number, digest, settings.file_mode)
+    return read_identity(before.fd, before.path, size, before.number), Closed(os.path.basename(before.path), size, digest)
 
 
 def _check_identity(path: str, identity: Identity, settings: FileSettings, public_key_id: str | None) -> None:
@@ -310,6 +416,9 @@ def _not_ours(path: str, witness: Witness) -> AuditLogPoisonedError:
     )
 
 
-def stands(fd: int, end: int, last_bytes: bytes) -> bool:
-    """Whether the file still holds these bytes up to that offset."""
-    return files.read(fd, end - len(last_bytes), end) == last_bytes
+def stands(file: ActiveFile, path: str, end: int, last_bytes: bytes) -> bool:
+    """Whether the log still holds these bytes up to that offset of that segment."""
+    if path == file.path:
+        return files.read(file.fd, end - len(last_bytes), end) == last_bytes
+    identity = files.path_identity(path)
+    return identity is not None and files.stands_at(path, identity, end, last_bytes)

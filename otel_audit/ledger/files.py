@@ -171,6 +171,27 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
+def names(folder: str) -> list[str]:
+    """Return the names in a folder; empty where there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def stands_at(path: str, identity: tuple[int, int], end: int, last_bytes: bytes) -> bool:
+    """Whether the path names this very file, and it holds these bytes up to that offset."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        status = os.fstat(fd)
+        return (status.st_dev, status.st_ino) == identity and read(fd, end - len(last_bytes), end) == last_bytes
+    finally:
+        close(fd)
+
+
 def abandon(fd: int) -> None:
     """Point an inherited descriptor at nothing, in a forked child.
 

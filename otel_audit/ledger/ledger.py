@@ -137,6 +137,18 @@ class Ledger:
         await self._appender.append(ticket, durable=self._always)
         return ticket
 
+    def rotate(self) -> None:
+        """Begin the next segment.
+
+        Raises:
+            AuditWriteError, AuditConfigError: As `append`.
+        """
+        with self._once_per_thread(), self._write_lock:
+            if self._closed:
+                raise AuditWriteError(f"{self.settings.path}: the log is closed")
+            self._writer.write((), rotate=True)
+            self._writer.sync(self._writer.file)
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Sync everything that was written. Return whether it is on the device now.
 

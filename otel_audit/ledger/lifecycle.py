@@ -6,6 +6,7 @@ docs/format.md, "Lifecycle entries".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import orjson
 
@@ -15,6 +16,14 @@ from otel_audit.line import Draft, encode, encode_context, format_time
 from otel_audit.record import Actor, Outcome
 
 from .tail import Fragment
+
+
+class Closed(NamedTuple):
+    """A closed segment, as the first entry of the next one names it."""
+
+    name: str
+    size: int
+    sha256: str
 
 
 class Lifecycle:
@@ -51,6 +60,7 @@ class Lifecycle:
         integrity: str,
         key_id: str | None,
         segment_number: int = 1,
+        previous: Closed | None = None,
         fragment: Fragment | None = None,
     ) -> Draft:
         """Return ``audit.log.opened``; with a fragment where the segment begins with one."""
@@ -66,6 +76,7 @@ class Lifecycle:
                 semconv.AUDIT_SEGMENT_NUMBER: segment_number,
                 semconv.AUDIT_WRITER_VERSION: self._version,
                 **({} if key_id is None else {semconv.AUDIT_KEY_ID: key_id}),
+                **({} if previous is None else _previous_attributes(previous)),
                 **({} if fragment is None else _fragment_attributes(fragment)),
             },
             whole_resource=True,
@@ -83,6 +94,10 @@ class Lifecycle:
                 semconv.AUDIT_WRITER_DROPPED: dropped,
             },
         )
+
+    def rotated(self, record_id: str, time_ns: int, next_name: str) -> Draft:
+        """Return ``audit.log.rotated``, the last entry of a segment."""
+        return self._draft(semconv.LOG_ROTATED, record_id, time_ns, {semconv.AUDIT_SEGMENT_NEXT: next_name})
 
     def recovered(self, record_id: str, time_ns: int, fragment: Fragment) -> Draft:
         """Return ``audit.log.recovered``, the declaration of bytes that are no entry."""
@@ -140,4 +155,12 @@ def _fragment_attributes(fragment: Fragment) -> dict[str, object]:
         semconv.AUDIT_FRAGMENT_OFFSET: fragment.offset,
         semconv.AUDIT_FRAGMENT_LENGTH: fragment.length,
         semconv.AUDIT_FRAGMENT_SHA256: fragment.sha256,
+    }
+
+
+def _previous_attributes(previous: Closed) -> dict[str, object]:
+    return {
+        semconv.AUDIT_SEGMENT_PREVIOUS_NAME: previous.name,
+        semconv.AUDIT_SEGMENT_PREVIOUS_SIZE: previous.size,
+        semconv.AUDIT_SEGMENT_PREVIOUS_SHA256: previous.sha256,
     }

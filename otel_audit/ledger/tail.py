@@ -7,6 +7,7 @@ the last of them is one fragment, however long. Reads backwards, in constant mem
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import orjson
@@ -26,20 +27,29 @@ _PREV_BYTES: Final = len(b',"prev_hash":""') + 64
 
 
 class Tail(NamedTuple):
-    """The last whole line: its ``seq`` and ``hash``, and the offset behind its LF."""
+    """The last whole line: its ``seq`` and ``hash``, and the offset behind its LF.
+
+    ``rotated``: it is ``audit.log.rotated``: the log goes on in the next segment.
+    """
 
     seq: int
     hash: str
     end: int
+    rotated: bool = False
 
 
 class Identity(NamedTuple):
-    """What the first readable ``audit.log.opened`` of a log says about it."""
+    """What the first readable ``audit.log.opened`` of a segment says about its log.
+
+    ``seq`` and ``observed_time`` are of that entry.
+    """
 
     version: str
     stream_id: str
     integrity: str
     key_id: str | None
+    seq: int = 0
+    observed_time: str = ""
 
 
 class Fragment(NamedTuple):
@@ -53,7 +63,7 @@ class Fragment(NamedTuple):
     sha256: str
 
 
-def read_identity(fd: int, path: str, end: int) -> Identity | None:
+def read_identity(fd: int, path: str, end: int, number: int = 1) -> Identity | None:
     """Return what the log says of itself, None where no line of it is whole yet.
 
     Raises:
@@ -69,14 +79,14 @@ def read_identity(fd: int, path: str, end: int) -> Identity | None:
         if identity is not None:
             check_version(path, identity)
             return identity
-        if start == 0:
+        if start == 0 and number == 1:
             _check_beginning(fd, path, line_end)
         if _is_whole(line):
             raise AuditConfigError(
                 f"{path}: expected audit.log.opened first; this is not an audit log, or its head was cut"
             )
         start = line_end + 1
-    if end:
+    if end and number == 1:
         _check_beginning(fd, path, end)
     return None
 
@@ -106,7 +116,7 @@ def read_tail(fd: int, start: int, end: int) -> Tail | None:
             except MalformedLineError:
                 pass
             else:
-                return Tail(members["seq"], members.get("hash", ""), line_end + 1)  # type: ignore[arg-type]
+                return _tail(members, line_end + 1)
         line_end = previous
     return None
 
@@ -118,7 +128,7 @@ def follow(fd: int, path: str, tail: Tail, end: int, integrity: str) -> Tail:
         AuditLogPoisonedError: In mode ``chain``, what follows does not name ``tail``'s hash, or
             has none itself.
     """
-    start, seq, digest = tail.end, tail.seq, tail.hash
+    start, digest = tail.end, tail.hash
     first = True
     while start < end:
         line_end = _find(fd, start, end)
@@ -139,9 +149,9 @@ def follow(fd: int, path: str, tail: Tail, end: int, integrity: str) -> Tail:
                 raise AuditLogPoisonedError(
                     f"{path}: entry at byte {start} has no hash: nothing can be chained to it; nothing was written"
                 )
-            seq, digest, tail = members["seq"], members.get("hash", ""), tail._replace(end=line_end + 1)  # type: ignore[assignment]
+            tail = _tail(members, line_end + 1)
         start = line_end + 1
-    return Tail(seq, digest, tail.end)
+    return tail
 
 
 def follow_linked(data: bytes, tail: Tail, *, keyed: bool) -> Tail | None:
@@ -164,7 +174,7 @@ def follow_linked(data: bytes, tail: Tail, *, keyed: bool) -> Tail | None:
         members = parse_line(lines[-1])
     except MalformedLineError:
         return None
-    return Tail(members["seq"], members["hash"], tail.end + len(data))  # type: ignore[arg-type]
+    return _tail(members, tail.end + len(data))
 
 
 def next_entry(line: bytes, tail: Tail, integrity: str, key: bytes | None) -> Tail | None:
@@ -189,7 +199,7 @@ def next_entry(line: bytes, tail: Tail, integrity: str, key: bytes | None) -> Ta
             return None
         if key is not None and members["hmac"] != entry_hmac(key, digest):
             return None
-    return Tail(tail.seq + 1, digest, tail.end + len(line))
+    return _tail(members, tail.end + len(line))
 
 
 def last_line_start(fd: int, start: int, end: int) -> int:
@@ -206,6 +216,11 @@ def measure_fragment(fd: int, start: int, end: int) -> Fragment:
     for at in range(start, end, _BLOCK_BYTES):
         digest.update(files.read(fd, at, min(at + _BLOCK_BYTES, end)))
     return Fragment(start, end - start, digest.hexdigest())
+
+
+def _tail(members: Mapping[str, object], end: int) -> Tail:
+    rotated = members["event_name"] == semconv.LOG_ROTATED
+    return Tail(members["seq"], members.get("hash", ""), end, rotated)  # type: ignore[arg-type]
 
 
 class _Blocks:
@@ -264,6 +279,8 @@ def identity_of(line: bytes) -> Identity | None:
         str(attributes.get(semconv.AUDIT_STREAM_ID, "")),
         str(attributes.get(semconv.AUDIT_INTEGRITY_MODE, "")),
         attributes.get(semconv.AUDIT_KEY_ID),
+        members.get("seq", 0),
+        str(members.get("observed_time", "")),
     )
 
 

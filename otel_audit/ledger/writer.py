@@ -7,6 +7,7 @@ file and opens it anew: nothing is patched by hand, nothing in the file is chang
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,14 +18,13 @@ from typing import Final
 
 from otel_audit.environment import FileSettings
 from otel_audit.errors import AuditLogPoisonedError, AuditWriteError
-from otel_audit.line import MAX_SEQ, format_time, seal
+from otel_audit.line import MAX_SEQ, SEALED_BYTES, format_time, seal
 
-from . import files
+from . import files, segments
 from .active import (
     WITNESS_BYTES,
     ActiveFile,
-    ForkedError,
-    TailIsTornError,
+    OpenAnewError,
     Witness,
     Written,
     open_active,
@@ -38,6 +38,8 @@ from .ticket import Ticket
 
 _LOCK: Final = LOCK_EX | LOCK_NB
 _CHECK_PATH_NS: Final = 100_000_000
+_LAST_ENTRY_BYTES: Final = 4096
+"""Room in each segment for `audit.log.rotated`."""
 
 Describe = Callable[[], tuple[str, Mapping[str, object], Mapping[str, object]]]
 """Returns the name of the service, the whole resource, and the part of it that each line carries."""
@@ -77,6 +79,8 @@ class Writer:
         self._key = key
         self._describe = describe
         self._version = version
+        self._max_bytes = (settings.max_segment_bytes or sys.maxsize) - _LAST_ENTRY_BYTES
+        self._max_age_ns = (settings.max_segment_age_seconds or sys.maxsize) * 1_000_000_000
         self._lifecycle: Lifecycle | None = None
         self._entries = 0
         self._doubtful: list[Written] = []
@@ -84,11 +88,17 @@ class Writer:
         self._doubt: BaseException | None = None
         self._declared: list[Declaration] = []
         """What was declared by a write that no sync has covered yet."""
+        self._left = False
+        """This is a forked child, and the writer is its parent's."""
         self._sync_lock = threading.Lock()
         """Held during each sync, and to close a descriptor: a sync never meets a closed one."""
 
-    def write(self, tickets: Sequence[Ticket], *, wait: bool = True) -> bool:
+    def write(self, tickets: Sequence[Ticket], *, wait: bool = True, rotate: bool = False) -> bool:
         """Write all tickets in one write. Under the write lock; False if it would have to wait.
+
+        Args:
+            wait: For other processes, and for the opening of a file.
+            rotate: Begin the next segment first.
 
         Raises:
             AuditError: Nothing of it is acknowledged.
@@ -113,7 +123,7 @@ class Writer:
             if size != file.tail.end:
                 try:
                     file.catch_up(size, self._settings)
-                except TailIsTornError:
+                except OpenAnewError:
                     if not wait:
                         files.unlock(file.fd)
                         return False
@@ -122,14 +132,18 @@ class Writer:
             if self._always or not 0 <= now_ns - file.checked_ns < _CHECK_PATH_NS:
                 file.check_path()
                 file.checked_ns = now_ns
+            if rotate or self._is_full(file, tickets, now_ns):
+                file = self._rotate(file, now_ns)
+                now_ns = time_ns()  # others may have written the next segment's first entries meanwhile
             self._append_to(file, tickets, now_ns, begun)
+            file.release_before()
             files.unlock(file.fd)
         except BaseException as error:
             # a lock that another process holds too long is no failure of this file
             if locked or file is None or not isinstance(error, AuditWriteError):
                 self._fail(file, begun, error)
-            if file is not None and isinstance(file.retired, ForkedError) and isinstance(error, Exception):
-                raise _write_error(self._settings.path, "written", file.retired) from error
+            if self._left and isinstance(error, Exception):
+                raise _forked(self._settings.path) from error
             if isinstance(error, OSError):
                 raise _write_error(self._settings.path, "written", error) from error
             raise
@@ -152,7 +166,7 @@ class Writer:
         except BaseException as error:  # a signal handler raised: whether it is locked is unknown
             self._fail(file, [], error)
             raise
-        seq, prev_hash, end = file.tail
+        seq, prev_hash, end, _ = file.tail
         begun = False
         try:
             now_ns = time_ns()
@@ -164,22 +178,25 @@ class Writer:
                 file.checked_ns = now_ns
             seq += 1
             line, digest = seal(ticket.draft, seq, format_time(now_ns), prev_hash, self._mode, self._key)
-            begun = True
             end += len(line)
+            if end > self._max_bytes or now_ns - file.began_ns >= self._max_age_ns:
+                flock(fd, LOCK_UN)
+                return False
+            begun = True
             files.write(fd, line)
             if file.retired is not None:  # the process was forked in the middle of this
                 raise _write_error(file.path, "written", file.retired)
             file.tail = Tail(seq, digest, end)
             file.mark = (end, line[-WITNESS_BYTES:])
             if self._always:
-                file.unsynced.append(Written(seq, *file.mark))
+                file.unsynced.append(Written(seq, end, file.mark[1], file.path))
             flock(fd, LOCK_UN)
         except BaseException as error:
             if not begun and isinstance(error, OSError):
                 return False
-            self._fail(file, [Written(seq, end, line[-WITNESS_BYTES:])] if begun else [], error)
-            if isinstance(file.retired, ForkedError) and isinstance(error, Exception):
-                raise _write_error(self._settings.path, "written", file.retired) from error
+            self._fail(file, [Written(seq, end, line[-WITNESS_BYTES:], file.path)] if begun else [], error)
+            if self._left and isinstance(error, Exception):
+                raise _forked(self._settings.path) from error
             if isinstance(error, OSError):
                 raise _write_error(self._settings.path, "written", error) from error
             raise
@@ -270,7 +287,8 @@ class Writer:
         """
         file, witness = self.file, self.witness
         if file is not None:
-            witness = file.remember(self._acknowledged(file))
+            witness = file.remember(self._acknowledged(file)) or witness
+        self._left = True
         self._sync_lock = threading.Lock()  # a thread that the fork did not copy may hold it
         return Writer(self._settings, self._key, self._describe, self._version, witness, self.poisoned)
 
@@ -278,7 +296,7 @@ class Writer:
         """Seal and write what is due and the tickets. Under both locks."""
         mode, key = self._mode, self._key
         observed = format_time(now_ns)
-        seq, prev_hash, end = file.tail
+        seq, prev_hash, end, _ = file.tail
         line = b""
         lines = []
         due = file.due
@@ -295,7 +313,7 @@ class Writer:
                 lines.append(line)
                 end += len(line)
             if self._doubtful or drops is not None:
-                declaration = Declaration(end, line[-WITNESS_BYTES:], self._doubtful, self._doubt, drops)
+                declaration = Declaration(file.path, end, line[-WITNESS_BYTES:], self._doubtful, self._doubt, drops)
         if seq + len(tickets) > MAX_SEQ:
             raise AuditWriteError(f"{file.path}: expected a seq of at most {MAX_SEQ}, got {seq + len(tickets)}")
         for ticket in tickets:
@@ -308,7 +326,7 @@ class Writer:
             ticket.file, ticket.stream_id, ticket.observed_ns = file, file.stream_id, now_ns
             prev_hash = digest
             if self._always:
-                begun.append(Written(seq, end, line[-WITNESS_BYTES:]))
+                begun.append(Written(seq, end, line[-WITNESS_BYTES:], file.path))
         if not lines:
             return
         if declaration is not None:
@@ -335,16 +353,35 @@ class Writer:
             self._lifecycle = Lifecycle(_new_id(), service, resource, line_resource, self._version)
         file = self.file = open_active(self._settings, self._key, self._lifecycle, self.witness, time_ns, _new_id)
         for declaration in self._declared:
-            if stands(file.fd, declaration.end, declaration.last_bytes):
+            if stands(file, declaration.path, declaration.end, declaration.last_bytes):
                 self._take(declaration)
             elif declaration.taken:
                 self._restore(declaration)
         self._declared = []
-        standing = [entry for entry in self._doubtful if stands(file.fd, entry.end, entry.last_bytes)]
+        standing = [entry for entry in self._doubtful if stands(file, entry.path, entry.end, entry.last_bytes)]
         name = type(self._doubt).__name__
         for first, last in _runs(entry.seq for entry in standing):
             file.due.append(self._lifecycle.voided(_new_id(), time_ns(), first, last, name))
         return file
+
+    def _is_full(self, file: ActiveFile, tickets: Sequence[Ticket], now_ns: int) -> bool:
+        """Whether the next segment must be begun before these tickets are written."""
+        if file.tail.seq <= file.first_seq or not tickets:
+            return False  # nothing but its first entry stands there
+        size = sum(len(ticket.draft.before) + len(ticket.draft.after) + SEALED_BYTES for ticket in tickets)
+        return file.tail.end + size > self._max_bytes or now_ns - file.began_ns >= self._max_age_ns
+
+    def _rotate(self, file: ActiveFile, now_ns: int) -> ActiveFile:
+        """Close a segment and open the next, as a process would that found it closed. Under both locks."""
+        if self._lifecycle is None or file.due:
+            # opened in this very write: what is due stands first
+            self._append_to(file, (), now_ns, [])
+            file.release_before()
+        assert self._lifecycle is not None
+        name = segments.create(self._settings.path, file.number + 1, self._settings.file_mode)
+        file.due.append(self._lifecycle.rotated(_new_id(), now_ns, name))
+        self._append_to(file, (), now_ns, [])
+        return self._open_again(file)
 
     def _take(self, declaration: Declaration) -> None:
         """Take what was declared off what is to be declared."""
@@ -362,10 +399,10 @@ class Writer:
             self.drops.restore(declaration.drops)
 
     def _open_again(self, file: ActiveFile) -> ActiveFile:
-        """Open a file anew that another writer left with a torn tail; nobody here loses by it."""
+        """Open a file anew that another writer left torn or rotated; nobody here loses by it."""
         self.sync(file)
         self._retire(file, AuditWriteError(f"{file.path}: opened anew"))
-        self.witness = file.remember(file.synced)
+        self.witness = file.remember(file.synced) or self.witness
         return self._open()
 
     def _discard(self, file: ActiveFile) -> None:
@@ -373,7 +410,7 @@ class Writer:
         error = file.retired
         self._retire(file, error)
         self.file = None
-        self.witness = file.remember(file.synced)
+        self.witness = file.remember(file.synced) or self.witness
         self._doubt_unsynced(file)
         self._doubt = error
         if not self._always and error is not None:
@@ -389,7 +426,7 @@ class Writer:
             if broken is not None:
                 acknowledged = self._acknowledged(broken)
                 self._retire(broken, error)
-                self.witness = broken.remember(acknowledged)
+                self.witness = broken.remember(acknowledged) or self.witness
                 self._doubt_unsynced(broken)
                 self._doubt = error
         self._doubtful.extend(begun)
@@ -415,6 +452,10 @@ class Writer:
 def _write_error(path: str, done: str, error: BaseException) -> AuditWriteError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return AuditWriteError(f"{path}: the entry could not be {done}: {reason}")
+
+
+def _forked(path: str) -> AuditWriteError:
+    return AuditWriteError(f"{path}: the process was forked in the middle of an append, which is the parent's")
 
 
 def _runs(numbers: Iterator[int]) -> Iterator[tuple[int, int]]:

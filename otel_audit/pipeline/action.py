@@ -217,7 +217,7 @@ class AuditAction:
             return _Attributes(pairs_of({} if given is None else given))  # type: ignore[arg-type]
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001 - no mapping, or one that fails: its text is kept
+        except BaseException:
             self._altered = [*self._altered, "/attributes/given.attributes"]
             return _Attributes({"given.attributes": describe(given)})
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from otel_audit.entry import MAX_LINE_BYTES
+from otel_audit.line import MAX_LINE_BYTES
 from otel_audit.verify.finding import Kind
 from otel_audit.verify.judge import Judge, Verdict
 from otel_audit.verify.notes import Notes

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from otel_audit.entry import MAX_LINE_BYTES
+from otel_audit.line import MAX_LINE_BYTES
 
 BLOCK_BYTES: Final = 1 << 16
 """Bytes read at a time: what the processor's second cache holds is split fastest."""
@@ -30,6 +30,14 @@ class Segment:
     number: int
     size_bytes: int
     read: Callable[[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Checksums:
+    """``NAME.sha256``: its path, and what it says by base name."""
+
+    path: str
+    digests: Mapping[str, str]
 
 
 class Block(NamedTuple):

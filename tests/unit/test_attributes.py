@@ -168,7 +168,7 @@ class TestWhole:
     def test_refused(self, member: str, value: str) -> None:
         """A word outside its set and a text over 8 KiB are refused in any member."""
         with pytest.raises(AuditRecordError, match=member):
-            audit_attributes("id", AGENT, **{member: value})
+            audit_attributes("id", AGENT, attributes=None, altered=[], **{member: value})
 
     @pytest.mark.parametrize("value", ["abc", 5, {"a": 1}, iter(["a"])])
     def test_delegation(self, value: Any) -> None:

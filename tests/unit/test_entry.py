@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from otel_audit.entry import MAX_LINE_BYTES, MalformedLineError, parse_entry, parse_line, unescape
+from otel_audit.entry import MalformedLineError, parse_entry, parse_line, unescape
+from otel_audit.line import MAX_LINE_BYTES
 from tests import logs
 
 LINE = logs.log(3)[2]

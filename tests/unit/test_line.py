@@ -14,8 +14,9 @@ from otel_audit.attributes import audit_attributes
 from otel_audit.chain import GENESIS
 from otel_audit.entry import parse_line
 from otel_audit.errors import AuditRecordError
-from otel_audit.line import MAX_LINE_BYTES, Draft, IntegrityMode, encode, encode_context, format_time, seal
+from otel_audit.line import MAX_LINE_BYTES, Draft, encode, encode_context, format_time, seal
 from otel_audit.record import Actor
+from otel_audit.semconv import IntegrityMode
 
 TIME_NS = 1_795_330_801_000_000_005
 
@@ -152,7 +153,7 @@ class TestSeal:
     def test_returns_the_hash(self) -> None:
         """The hash is returned beside the line; there is none in mode ``none``."""
         for mode in ("chain", "hash", "none"):
-            line, digest = seal(draft(), 1, format_time(0), GENESIS, mode)  # type: ignore[arg-type]
+            line, digest = seal(draft(), 1, format_time(0), GENESIS, mode)
             assert parse_line(line[:-1]).get("hash", "") == digest
 
     def test_largest(self) -> None:

@@ -40,7 +40,7 @@ def test_defaults() -> None:
 def test_record_by_keyword_only() -> None:
     """A record's members have names at each use: there are too many to count off."""
     with pytest.raises(TypeError):
-        AuditRecord("event")  # type: ignore[misc]
+        AuditRecord("event")  # type: ignore[call-arg]
 
 
 class TestReceipt:

@@ -54,7 +54,7 @@ def test_clear() -> None:
     with capture_audit() as log:
         audit.emit("first")
         log.clear()
-        assert log.entries == ()
+        assert not [*log.entries]
         audit.emit("second")
         assert [entry.event_name for entry in log.entries] == ["second"]
         assert verify_log(log.path).entries >= 3
@@ -89,7 +89,7 @@ class TestFail:
             receipt = audit.emit("lost")
             assert (receipt.recorded, receipt.seq, receipt.hash) == (False, 0, "")
             assert audit.emit("kept").recorded
-            dropped = [e for e in otel_audit.read_log(log.path) if e.event_name == "audit.log.dropped"]
+            dropped = [entry for entry in otel_audit.read_log(log.path) if entry.event_name == "audit.log.dropped"]
             assert [entry.attributes["audit.dropped.count"] for entry in dropped] == [1]
 
     def test_async(self) -> None:

@@ -144,6 +144,29 @@ def cut(cases: Cases) -> None:
         finding("gap", 8, 9),
     )
     cases.add(
+        "dropped_near",
+        "Lines 3 and 6 are gone: entries 4 and 5 are not left over, though the chain behind 7 is longer.",
+        without(log, 3, 6),
+        finding("gap", 3, 3),
+        finding("gap", 5, 6),
+    )
+    cases.add(
+        "dropped_every_second",
+        "Lines 3, 5, 7 and 9 are gone: four faults, four findings.",
+        without(log, 3, 5, 7, 9),
+        finding("gap", 3, 3),
+        finding("gap", 4, 5),
+        finding("gap", 5, 7),
+        finding("gap", 6, 9),
+    )
+    cases.add(
+        "dropped_before_malformed",
+        "Lines 3 and 4 are gone and line 8 lost its last byte: the entries between belong to the chain.",
+        without(changed(log, 8, lambda line: line[:-1]), 3, 4),
+        finding("gap", 3, 3, count=2),
+        finding("malformed", 6, None),
+    )
+    cases.add(
         "dropped_anchored",
         "Line 6 is gone, and an anchor lies on entry 6: the gap explains it.",
         without(log, 6),

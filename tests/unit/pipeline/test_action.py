@@ -260,11 +260,13 @@ class TestFailure:
             audit.start_action("e", on_failure=word)
 
     def test_outcome_lost(self, log: CapturedAudit) -> None:
-        """Where the outcome of an action that ran cannot be written, its end raises."""
+        """Where the outcome of an action that ran cannot be written, its end raises, and it has ended."""
         action = audit.start_action("e")
         log.fail(FULL)
         with pytest.raises(AuditWriteError):
             action.end()
+        assert not action.end().recorded
+        assert [told(entry) for entry in log.entries] == [INTENT]
 
     def test_outcome_lost_behind_an_exception(self, log: CapturedAudit, caplog: pytest.LogCaptureFixture) -> None:
         """The body's own exception goes on; that its outcome is lost is logged and counted."""

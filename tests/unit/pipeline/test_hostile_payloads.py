@@ -14,7 +14,8 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.resources import Resource
 
 from otel_audit import verify_log
-from otel_audit.entry import MAX_LINE_BYTES, Entry, parse_line, unescape
+from otel_audit.entry import Entry, parse_line, unescape
+from otel_audit.line import MAX_LINE_BYTES
 from otel_audit.pipeline.logger import AuditLogger
 from otel_audit.record import Actor, AuditRecord, Source, Target
 from otel_audit.testing import CapturedAudit, capture_audit

@@ -53,7 +53,7 @@ class TestEmit:
         assert receipt.record_id == entry.attributes["audit.record.id"]
         assert before <= receipt.time_ns <= time.time_ns()
         assert uuid.UUID(receipt.record_id).version == 4
-        assert uuid.UUID(receipt.stream_id)
+        assert str(uuid.UUID(receipt.stream_id)) == receipt.stream_id
 
     def test_defaults(self, log: CapturedAudit) -> None:
         """What is not given has its default, and who acts is the service."""
@@ -407,7 +407,12 @@ class TestAemit:
             await audit.aemit("warm")
             log.clear()
             syncs = []
-            monkeypatch.setattr(files, "sync", lambda fd, real=files.sync: (syncs.append(fd), real(fd)))
+
+            def counted(fd: int, real: Any = files.sync) -> None:
+                syncs.append(fd)
+                real(fd)
+
+            monkeypatch.setattr(files, "sync", counted)
             receipts = await asyncio.gather(*(audit.aemit("e", attributes={"n": n}) for n in range(200)))
             monkeypatch.undo()
             entries = log.entries

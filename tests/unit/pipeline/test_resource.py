@@ -38,7 +38,11 @@ class TestLine:
     def test_names(self) -> None:
         """A line carries the names of the list; one that ends in ``*`` stands for all that begin so."""
         members = {"service.name": "x", "service.other": 1, "services": 2, "host.name": "h", "host.id": 3}
-        assert line_members(members, LINE_RESOURCE_ATTRIBUTES) == {"service.name": "x", "service.other": 1, "host.name": "h"}
+        assert line_members(members, LINE_RESOURCE_ATTRIBUTES) == {
+            "service.name": "x",
+            "service.other": 1,
+            "host.name": "h",
+        }
         assert line_members(members, ["host.*"]) == {"host.name": "h", "host.id": 3}
         assert line_members(members, ["*"]) == members
         assert line_members(members, []) == {}
