@@ -246,6 +246,7 @@ def _add_delegation(whole: dict[str, object], delegation: Sequence[str], altered
 def add_given(whole: dict[str, object], attributes: Mapping[str, object], altered: list[str]) -> None:
     """Add the caller's attributes, cleaned. Total."""
     try:
+        pairs: list[tuple[object, object]]
         pairs = list(attributes.items()) if type(attributes) is dict else pairs_of(attributes)
         for key, value in pairs:
             if type(key) is str and key.isascii() and key[:1] != "$" and key[:6] != "audit." and key not in whole:

@@ -125,7 +125,9 @@ def find_log(path: str | os.PathLike[str]) -> LogFiles:
     """
     given = Path(path)
     if given.is_dir():
-        return LogFiles(given, _only([n for n in _names(given) if n.endswith(".jsonl")], given, "a folder with one log"))
+        return LogFiles(
+            given, _only([n for n in _names(given) if n.endswith(".jsonl")], given, "a folder with one log")
+        )
     folder, name = given.parent, given.name
     if "*" in name and not os.path.lexists(given):
         pattern = re.compile(".*".join(map(re.escape, name.split("*"))), re.DOTALL)

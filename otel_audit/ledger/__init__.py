@@ -2,6 +2,7 @@
 
 from .ledger import Ledger
 from .ticket import Ticket
+from .timing import LedgerStats
 from .writer import Describe
 
-__all__ = ["Describe", "Ledger", "Ticket"]
+__all__ = ["Describe", "Ledger", "LedgerStats", "Ticket"]

@@ -291,9 +291,7 @@ def _open_begun(settings: FileSettings, number: int) -> ActiveFile | None:
 
 def _check_witness(witness: Witness | None) -> None:
     """Check that what this process wrote last still stands, in whichever segment."""
-    if witness is not None and not files.stands_at(
-        witness.path, witness.identity, witness.end, witness.last_bytes
-    ):
+    if witness is not None and not files.stands_at(witness.path, witness.identity, witness.end, witness.last_bytes):
         raise _not_ours(witness.path, witness)
 
 
@@ -389,7 +387,9 @@ def _finish_rotation(before: ActiveFile, settings: FileSettings) -> tuple[Identi
     size = files.size(before.fd)
     digest = segments.sha256(before.fd, size)
     segments.add_checksum(settings.path, before.number, digest, settings.file_mode)
-    return read_identity(before.fd, before.path, size, before.number), Closed(os.path.basename(before.path), size, digest)
+    return read_identity(before.fd, before.path, size, before.number), Closed(
+        os.path.basename(before.path), size, digest
+    )
 
 
 def _check_identity(path: str, identity: Identity, settings: FileSettings, public_key_id: str | None) -> None:

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from threading import get_ident
+from time import perf_counter
 from typing import Final
 
 from otel_audit.environment import FileSettings
@@ -25,8 +26,11 @@ from .drops import Drops
 from .group import Group
 from .syncer import IntervalSyncer
 from .ticket import Ticket
+from .timing import LedgerStats, Stopwatch
 from .writer import Describe, Writer
 
+_UNTIMED: Final = 63
+"""Without a sync, a look at the clock would be felt: one append of 64 is timed."""
 _SHORT_WAIT_SECONDS: Final = 0.002
 """How long an event loop may wait for another thread's write, which takes microseconds."""
 
@@ -54,10 +58,20 @@ class Ledger:
         self._writer = writer
         self._write_lock = threading.Lock()
         """Guards the writer, but for its syncs."""
+        self._appends = Stopwatch()
         self._inside: set[int] = set()
         self._group = Group(self._commit)
         self._syncer = IntervalSyncer(self._sync_written, self.settings.sync_interval_millis)
         self._appender = AsyncAppender(self._write_now, self._write_waiting, self._sync_waiting)
+
+    def stats(self) -> LedgerStats:
+        """Return what this process wrote, and how long that took."""
+        writer = self._writer
+        size_bytes = 0 if writer.file is None else writer.file.tail.end
+        appends, syncs = self._appends, writer.syncs
+        return LedgerStats(
+            writer.entries, writer.drops.total, appends.count, appends.seconds, syncs.count, syncs.seconds, size_bytes
+        )
 
     @property
     def drops(self) -> Drops:
@@ -92,10 +106,17 @@ class Ledger:
         try:
             self._inside.add(me)
             if self._always:
+                began = perf_counter()
                 self._group.run(ticket)
-            else:
+                self._appends.add(perf_counter() - began)
+            elif self._writer.entries & _UNTIMED:
                 with self._write_lock:
                     self._write_one(ticket)
+            else:
+                began = perf_counter()
+                with self._write_lock:
+                    self._write_one(ticket)
+                self._appends.add(perf_counter() - began)
         finally:
             self._inside.discard(me)
         if ticket.error is not None:

@@ -34,7 +34,9 @@ def last_number(log_path: str) -> int:
     last = max(numbers, default=1)
     if 1 not in numbers and (numbers or checksum_name(name) in there):
         beside = segment_name(name, last) if numbers else checksum_name(name)
-        raise AuditConfigError(f"{log_path}: the log's first segment is gone, but {beside} is there; nothing was written")
+        raise AuditConfigError(
+            f"{log_path}: the log's first segment is gone, but {beside} is there; nothing was written"
+        )
     return last
 
 

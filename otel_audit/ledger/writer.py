@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from os import SEEK_END, lseek
-from time import time_ns
+from time import perf_counter, time_ns
 from typing import Final
 
 from otel_audit.environment import FileSettings
@@ -35,6 +35,7 @@ from .drops import Drops
 from .lifecycle import Lifecycle
 from .tail import Tail
 from .ticket import Ticket
+from .timing import Stopwatch
 
 _LOCK: Final = LOCK_EX | LOCK_NB
 _CHECK_PATH_NS: Final = 100_000_000
@@ -58,6 +59,7 @@ class Writer:
         file: The active file; None until the first write, and after a failure.
         poisoned: Why nothing will ever be written again.
         drops: Records that were lost, to be declared with the next write.
+        entries: Written by this process. ``syncs``: how many, how long.
     """
 
     def __init__(
@@ -82,7 +84,8 @@ class Writer:
         self._max_bytes = (settings.max_segment_bytes or sys.maxsize) - _LAST_ENTRY_BYTES
         self._max_age_ns = (settings.max_segment_age_seconds or sys.maxsize) * 1_000_000_000
         self._lifecycle: Lifecycle | None = None
-        self._entries = 0
+        self.entries = 0
+        self.syncs = Stopwatch()
         self._doubtful: list[Written] = []
         """Entries whose callers were told of a failure, and which may stand in the log."""
         self._doubt: BaseException | None = None
@@ -147,7 +150,7 @@ class Writer:
             if isinstance(error, OSError):
                 raise _write_error(self._settings.path, "written", error) from error
             raise
-        self._entries += len(tickets)
+        self.entries += len(tickets)
         return True
 
     def write_quickly(self, ticket: Ticket) -> bool:
@@ -204,7 +207,7 @@ class Writer:
         ticket.stream_id, ticket.observed_ns = file.stream_id, now_ns
         if self._mode == "chain":
             ticket.prev_hash = prev_hash
-        self._entries += 1
+        self.entries += 1
         return True
 
     def sync(self, file: ActiveFile | None, end: int | None = None) -> None:
@@ -221,12 +224,14 @@ class Writer:
             if file.retired is not None:
                 raise _write_error(self._settings.path, "synced", file.retired)
             mark = file.mark
+            began = perf_counter()
             try:
                 files.sync(file.fd)
             except OSError as error:
                 # never just retried: the kernel reports the loss once, and then says all is well
                 file.retired = error
                 raise _write_error(self._settings.path, "synced", error) from error
+            self.syncs.add(perf_counter() - began)
             file.synced = mark
             unsynced = file.unsynced
             while unsynced and unsynced[0].end <= mark[0]:
@@ -253,7 +258,7 @@ class Writer:
             if self.poisoned is None and self.file is None and (self._doubtful or self.drops.pending):
                 self.write(())
             if self.poisoned is None and self.file is not None and self._lifecycle is not None:
-                closed = self._lifecycle.closed(_new_id(), time_ns(), self._entries, self.drops.total)
+                closed = self._lifecycle.closed(_new_id(), time_ns(), self.entries, self.drops.total)
                 self.write((Ticket(closed),))
                 self.sync(self.file)
         finally:

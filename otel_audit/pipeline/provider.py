@@ -22,6 +22,7 @@ from otel_audit.record import Actor, AuditReceipt
 from .exporter import AuditFileLogExporter
 from .log_record import NO_LIMITS, AuditLogRecord
 from .logger import AuditLogger
+from .metrics import observe
 from .processor import AuditLogRecordProcessor
 from .resource import UNKNOWN_SERVICE, process_resource, service_name
 
@@ -115,6 +116,7 @@ class AuditProvider:
                 raise
             _logger.error("auditing goes on without its log (on_failure is open): %s", error)
         _renew_after_fork(self)
+        observe(exporter.ledger)
 
     def get_audit_logger(self, name: str, version: str | None = None) -> AuditLogger:
         """Return a logger of this provider for an instrumentation scope."""
@@ -123,6 +125,14 @@ class AuditProvider:
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Sync the log and flush the processors; return whether all of them did."""
         return self._sdk.force_flush(timeout_millis)
+
+    def rotate(self) -> None:
+        """Begin the log's next segment.
+
+        Raises:
+            AuditWriteError: The segment cannot be closed, or the next one not begun.
+        """
+        self.exporter.ledger.rotate()
 
     def shutdown(self) -> None:
         """Write ``audit.log.closed``, sync and close; then shut the processors down. Once."""

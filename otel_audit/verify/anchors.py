@@ -56,6 +56,13 @@ def check_anchors(
     """
     on_chain = Stretches(run for run in chain if run.kind != "edited")
     errors = [draft.finding for draft in drafts.errors()]
+    altered = {d.place.segment for d in drafts.errors() if d.finding.kind == "segment_altered"}
+    # The last segment is not the one that it was, or another should follow it.
+    cut = any(
+        draft.place.segment == len(drafts.segments) - 1
+        and (draft.finding.kind == "segment_altered" or (draft.finding.kind == "segment_missing" and draft.place.line))
+        for draft in drafts.errors()
+    )
     edited = {finding.seq for finding in errors if finding.kind in ("edited", "downgraded")}
     breaks = [f.seq for f in errors if f.kind in ("edited", "gap") and f.seq is not None]
     by_seq: dict[int, list[tuple[str, Place]]] = {}
@@ -76,14 +83,14 @@ def check_anchors(
         explained = anchor.seq in edited or any(digits == anchor.hash for digits, _ in entries)
         explained = explained or any(agreed < seq <= anchor.seq for seq in breaks)
         here = [(digits, place) for digits, place in entries if place in on_chain]
-        if here and not explained:
+        if here and not explained and here[0][1].segment not in altered:
             diverged.append((anchor, *here[0]))
     if diverged:
         # What follows a changed entry differs with it: one finding, at the first.
         anchor, digits, place = diverged[0]
         expected, got = f"hash {anchor.hash}", f"hash {digits}"
         drafts.add("diverged", place, None, anchor.seq, expected, got, count=len(diverged))
-    if beyond is not None and head is not None and beyond.seq - head.seq > faults_behind:
+    if beyond is not None and head is not None and not cut and beyond.seq - head.seq > faults_behind:
         _truncated(beyond, head, chain[-1].last, drafts)
     return matched
 

@@ -43,12 +43,15 @@ class Drafts:
         severity: Severity | None = None,
         path: str | None = None,
     ) -> None:
-        """Add a finding; a ``place`` without a line (0) means the file as a whole."""
+        """Add a finding.
+
+        A ``place`` without a line (0), or another file's ``path``, means a file as a whole.
+        """
         finding = Finding(
             kind=kind,
             severity=severity or severity_of(kind),
             path=path or self.segments[place.segment].path,
-            line=place.line or None,
+            line=None if path else place.line or None,
             offset=offset,
             seq=seq,
             expected=expected,

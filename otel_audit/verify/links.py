@@ -43,6 +43,8 @@ class Chain:
         forked: Each begins with a sound entry whose predecessor has another successor.
         others: Sound runs that no link leads to; roots first, each with what hangs on it.
         copies: Runs byte-identical to earlier lines.
+        originals: Those earlier lines.
+        disordered: Runs of the chain that stand in the wrong place (`ascending.out_of_order`).
         unjudged: All that is not on the chain: forked branches, others, what hangs on either.
     """
 
@@ -51,6 +53,8 @@ class Chain:
     forked: list[Run] = field(default_factory=list)
     others: list[tuple[Run, ...]] = field(default_factory=list)
     copies: list[Run] = field(default_factory=list)
+    originals: list[Run] = field(default_factory=list)
+    disordered: list[Run] = field(default_factory=list)
     unjudged: list[Run] = field(default_factory=list)
 
 
@@ -71,7 +75,10 @@ def assemble(scanned: Sequence[Run], faulty: Sequence[Place], segments: tuple[Se
     _place_copies(runs, chain=chain)
     places = [*faulty, *(run.first for run in runs if run.kind is not None)]
     for run in runs:
-        result.copies += sorted([run, *run.copies], key=lambda each: each.first)[1:]
+        if run.copies:
+            original, *copies = sorted([run, *run.copies], key=lambda each: each.first)
+            result.originals.append(original)
+            result.copies += copies
     places.extend(copy.first for copy in result.copies)
     runs.sort(key=lambda run: run.first)
     _Walk(runs, sorted(places), segments, chain, result).walk()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from otel_audit.verify.run import Run
 from otel_audit.verify.suffix_tree import SuffixMaximum
@@ -14,7 +14,8 @@ class Paths:
 
     A path follows links, and at a break goes on at an entry further down and beyond the last
     one's ``seq``. The best is the one with the most entries; of equals the one with fewer
-    breaks, then the one that goes on at the lower ``seq``, then at the earlier line.
+    breaks, then the one that goes on at the lower ``seq``, then at the earlier line. It never
+    goes on at what another stream's ``opened`` leads to.
 
     Attributes:
         first: Where the log goes on if nothing follows from genesis; None: nowhere.
@@ -32,7 +33,8 @@ class Paths:
         self._starts: dict[tuple[int, str | None], list[Run]] = {}
         for run in runs:
             self._starts.setdefault((run.seq, run.prev), []).append(run)
-        breaks = _Breaks(runs, [run.last_seq for run in runs if not self._followed(run)])
+        foreign = self._foreign(runs) if chain else set()
+        breaks = _Breaks(runs, [run.last_seq for run in runs if not self._followed(run)], foreign)
         slots = {id(run): slot for slot, run in enumerate(runs)}
         # The highest seq first: what follows a run is measured before it.
         for run in sorted(runs, key=lambda run: -run.last_seq):
@@ -60,6 +62,17 @@ class Paths:
             found.sort(key=lambda run: (run.kind is not None, -run.length, run.breaks, run.first))
         return found
 
+    def _foreign(self, runs: Sequence[Run]) -> set[int]:
+        """Return the ids of the runs that begin with another stream's ``opened``, or follow one."""
+        foreign: set[int] = set()
+        waiting = [run for run in runs if run.kind == "inserted"]
+        while waiting:
+            run = waiting.pop()
+            if id(run) not in foreign:
+                foreign.add(id(run))
+                waiting += self.successors(run.last_seq, run.ends)
+        return foreign
+
     def _followed(self, run: Run) -> bool:
         if self._chain:
             return any((run.last_seq + 1, end) in self._starts for end in run.ends)
@@ -73,14 +86,15 @@ class _Breaks:
     in which it lies, which would be entered in their middle.
     """
 
-    def __init__(self, runs: Sequence[Run], asked: Sequence[int]) -> None:
+    def __init__(self, runs: Sequence[Run], asked: Sequence[int], foreign: Container[int]) -> None:
         self._runs = runs
         self._whole = SuffixMaximum(len(runs))
         self._cut = SuffixMaximum(len(runs))
         asked = sorted(asked)
         # Ascending, so that the highest is popped first.
-        self._by_seq = sorted(range(len(runs)), key=lambda slot: runs[slot].seq)
-        self._by_last = [slot for slot, run in enumerate(runs) if _holds_any(run, asked)]
+        own = [slot for slot, run in enumerate(runs) if id(run) not in foreign]
+        self._by_seq = sorted(own, key=lambda slot: runs[slot].seq)
+        self._by_last = [slot for slot in own if _holds_any(runs[slot], asked)]
         self._by_last.sort(key=lambda slot: runs[slot].last_seq)
         self._in_cut: set[int] = set()
 

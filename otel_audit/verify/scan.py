@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -90,7 +90,8 @@ class Scan:
     Attributes:
         anchors: Their ``seq``, ascending: entries with these are kept in ``anchored``.
         anchored: (seq, hash) to the places where such an entry stands.
-        digests: SHA-256 of each segment but the last.
+        closed: Names of segments that someone says are closed; all but the last are anyway.
+        digests: SHA-256 of each closed segment.
         entries: Readable lines of each segment.
         firsts: The first of them.
         lasts: The last of them.
@@ -102,11 +103,12 @@ class Scan:
     notes: Notes
     anchors: Sequence[int] = ()
     chain_only: bool = False
+    closed: Container[str] = ()
     runs: list[Run] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
     declarations: dict[Place, Region] = field(default_factory=dict)
     anchored: dict[tuple[int, str], list[Place]] = field(default_factory=dict)
-    digests: list[str] = field(default_factory=list)
+    digests: dict[int, str] = field(default_factory=dict)
     entries: list[int] = field(default_factory=list)
     firsts: list[Place | None] = field(default_factory=list)
     lasts: list[Place | None] = field(default_factory=list)
@@ -121,8 +123,8 @@ class Scan:
         quick = declared.mode == "chain" and declared.key_id is None
         follower = Follower(self.notes) if quick else None
         for number, segment in enumerate(self.segments):
-            last = number == len(self.segments) - 1
-            digest = None if last else hashlib.sha256()
+            active = number == len(self.segments) - 1 and segment.name not in self.closed
+            digest = None if active else hashlib.sha256()
             self.entries.append(0)
             self.firsts.append(None)
             self.lasts.append(None)
@@ -133,7 +135,7 @@ class Scan:
                 at = self._block(block, number, at, follower)
             self._close_region(torn=False)
             if digest is not None:
-                self.digests.append(digest.hexdigest())
+                self.digests[number] = digest.hexdigest()
 
     def _block(self, block: Block, number: int, at: int, follower: Follower | None) -> int:
         """Take a block; return the line after it."""
@@ -289,7 +291,8 @@ class Scan:
     def _unreadable_block(self, block: Block, number: int, at: int) -> int:
         """Take a piece of a line of more than 1 MiB, or what stands behind the last LF."""
         tail = block.kind == "tail"
-        torn = tail and number == len(self.segments) - 1
+        # The next segment is created before this one is finished: that it is there says nothing.
+        torn = tail and not any(segment.size_bytes for segment in self.segments[number + 1 :])
         pending = self._region
         if torn and pending is not None and pending.head is None and split_seal(pending.end):
             # A whole line that was altered is not what a crash leaves: it stays malformed.

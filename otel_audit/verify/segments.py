@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
 
 from otel_audit import semconv
-from otel_audit.verify.drafts import Drafts
+from otel_audit.segment_name import segment_name
+from otel_audit.verify.drafts import Drafts, Stretches
+from otel_audit.verify.links import Chain
 from otel_audit.verify.notes import Lifecycle
 from otel_audit.verify.run import Place
 from otel_audit.verify.scan import Scan
+from otel_audit.verify.segment import Checksums
 
-
-def segment_name(first_name: str, number: int) -> str:
-    """Return the base name of a segment, from that of the first (``NAME.jsonl``)."""
-    if number == 1:
-        return first_name
-    return f"{first_name.removesuffix('.jsonl')}.{number:06d}.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Checksums:
-    """``NAME.sha256``: its path, and what it says by base name."""
-
-    path: str
-    digests: Mapping[str, str]
+_PREVIOUS = (
+    semconv.AUDIT_SEGMENT_PREVIOUS_NAME,
+    semconv.AUDIT_SEGMENT_PREVIOUS_SIZE,
+    semconv.AUDIT_SEGMENT_PREVIOUS_SHA256,
+)
 
 
 def missing_numbers(scan: Scan) -> list[int]:
@@ -33,106 +26,129 @@ def missing_numbers(scan: Scan) -> list[int]:
     return [number for number in range(1, max(there, default=0)) if number not in there]
 
 
-def check_segments(scan: Scan, first_name: str, checksums: Checksums, drafts: Drafts) -> None:
+def check_segments(scan: Scan, chain: Chain, first_name: str, checksums: Checksums, drafts: Drafts) -> None:
     """Add ``segment_missing`` and ``segment_altered`` where nothing so far explains them.
 
     Args:
         scan: The pass over all segments.
+        chain: What it makes.
         first_name: Base name of the first segment, even where it is missing.
         checksums: May be empty.
         drafts: What was found so far.
     """
-    by_place = {entry.place: entry for entry in scan.notes.lifecycle}
-    faulty = {draft.place.segment for draft in drafts.errors()}
-    folder = scan.segments[0].path.removesuffix(scan.segments[0].name)
-    for number in missing_numbers(scan):
-        # Stands where the next one does: behind the file that it should follow.
-        index = next(i for i, s in enumerate(scan.segments) if s.number > number)
-        name = segment_name(first_name, number)
-        path = folder + name
-        drafts.add("segment_missing", Place(index, 0), None, None, name, "no such file", path=path)
-    for index, first in enumerate(scan.firsts):
-        if first is not None:
-            _check_first(scan, index, by_place.get(first), drafts, faulty)
-    for index in range(len(scan.segments) - 1):
-        _check_closed(scan, index, by_place, checksums, drafts, faulty)
-    _check_rotated(scan, first_name, folder, by_place, drafts, faulty)
+    check = _Check(scan, chain, first_name, checksums, drafts)
+    check.missing()
+    for index in range(len(scan.segments)):
+        check.begins(index)
+    for index in range(len(scan.segments)):
+        check.closed(index)
+    check.rotated()
 
 
-def _check_first(scan: Scan, index: int, entry: Lifecycle | None, drafts: Drafts, faulty: set[int]) -> None:
-    segment, first = scan.segments[index], scan.firsts[index]
-    number = entry.attributes.get(semconv.AUDIT_SEGMENT_NUMBER) if entry else None
-    opened = entry is not None and entry.event_name == semconv.LOG_OPENED
-    if (opened and number == segment.number) or index in faulty or first is None:
-        return
-    got = f"segment {number}" if opened else "another entry"
-    expected = f"{semconv.LOG_OPENED} of segment {segment.number} as the first entry"
-    drafts.add("segment_altered", first, None, None, expected, got)
-    faulty.add(index)
+class _Check:
+    """What the checks need to know, and what explains a difference."""
 
+    def __init__(self, scan: Scan, chain: Chain, first_name: str, checksums: Checksums, drafts: Drafts) -> None:
+        self.scan = scan
+        self.first_name = first_name
+        self.checksums = checksums
+        self.drafts = drafts
+        self.faults = sorted(draft.place for draft in drafts.errors())
+        self.folder = scan.segments[0].path.removesuffix(scan.segments[0].name)
+        sound = [run for run in chain.runs if run.kind is None]
+        self.starts = {run.first: run for run in sound}
+        on_chain = Stretches(sound)
+        # Only entries of the chain are believed: the others have a finding themselves.
+        self.entries = {e.place: e for e in scan.notes.lifecycle if e.place in on_chain}
+        # What was moved or copied is missing, or too many, in a segment without a finding.
+        self.explained = {run.segment for run in chain.originals}
+        moved = {id(run) for run in chain.disordered}
+        for before, run, after in zip([None, *chain.runs], chain.runs, [*chain.runs[1:], None], strict=False):
+            if id(run) in moved:
+                self.explained.update(other.segment for other in (before, run, after) if other is not None)
 
-def _check_closed(
-    scan: Scan,
-    index: int,
-    by_place: Mapping[Place, Lifecycle],
-    checksums: Checksums,
-    drafts: Drafts,
-    faulty: set[int],
-) -> None:
-    """Hold a closed segment against what the next one and ``NAME.sha256`` say of it."""
-    segment, after = scan.segments[index], scan.segments[index + 1]
-    actual = (segment.name, segment.size_bytes, scan.digests[index])
-    first = scan.firsts[index + 1]
-    entry = by_place.get(first) if first is not None else None
-    witnessed = after.number == segment.number + 1 and entry is not None
-    agrees = False
-    if entry is not None and witnessed and entry.event_name == semconv.LOG_OPENED:
-        said = tuple(
-            entry.attributes.get(name)
-            for name in (
-                semconv.AUDIT_SEGMENT_PREVIOUS_NAME,
-                semconv.AUDIT_SEGMENT_PREVIOUS_SIZE,
-                semconv.AUDIT_SEGMENT_PREVIOUS_SHA256,
+    def missing(self) -> None:
+        """Name the segments that are not there, though later ones are."""
+        for number in missing_numbers(self.scan):
+            # Stands where the next one does: behind the file that it should follow.
+            index = next(i for i, s in enumerate(self.scan.segments) if s.number > number)
+            self._add_missing(Place(index, 0), number)
+
+    def begins(self, index: int) -> None:
+        """Hold the first entry of a segment against the segment's number."""
+        segment, first = self.scan.segments[index], self.scan.firsts[index]
+        run = self.starts.get(first) if first is not None else None
+        if first is None or run is None or index in self.explained or self._fault(Place(index, 0), first):
+            return
+        opened = self._opened(index)
+        number = opened.attributes.get(semconv.AUDIT_SEGMENT_NUMBER) if opened else None
+        if opened is None or number != segment.number or type(number) is not int:
+            got = f"segment {number}" if opened else "another entry"
+            expected = f"{semconv.LOG_OPENED} of segment {segment.number} as the first entry"
+            self.drafts.add("segment_altered", first, run.offset, run.seq, expected, got)
+            self.explained.add(index)
+
+    def closed(self, index: int) -> None:
+        """Hold a segment against what the next one, and the checksum file, say of it."""
+        segments, digests = self.scan.segments, self.scan.digests
+        segment, digest = segments[index], digests.get(index)
+        if digest is None:
+            return
+        follows = index + 1 < len(segments) and segments[index + 1].number == segment.number + 1
+        witness = self._opened(index + 1) if follows else None
+        readable = follows and self.scan.firsts[index + 1] is not None
+        explained = index in self.explained or self._fault(Place(index, 0), Place(index + 1, 0))
+        agrees = False
+        if witness is not None:
+            actual = (segment.name, segment.size_bytes, digest)
+            said = tuple(witness.attributes.get(name) for name in _PREVIOUS)
+            agrees = said == actual
+            explained = explained or index + 1 in self.explained or self._fault(Place(index + 1, 0), witness.place)
+            if not agrees and not explained:
+                expected, got = ("{} of {} bytes, SHA-256 {}".format(*each) for each in (said, actual))
+                self.drafts.add("segment_altered", Place(index, 0), None, None, expected, got)
+                self.explained.add(index)
+        noted = self.checksums.digests.get(segment.name)
+        if noted is None or noted == digest:
+            return
+        if agrees:
+            expected, path = f"SHA-256 {digest} of {segment.name}, as the chain says", self.checksums.path
+            self.drafts.add(
+                "segment_altered", Place(index, 0), None, None, expected, noted, severity="warning", path=path
             )
-        )
-        agrees = said == actual
-        if not agrees and index not in faulty and index + 1 not in faulty:
-            expected, got = "{} of {} bytes, SHA-256 {}".format(*said), "{} of {} bytes, {}"
-            drafts.add("segment_altered", Place(index, 0), None, None, expected, got.format(*actual))
-            faulty.add(index)
-    noted = checksums.digests.get(segment.name)
-    if noted is None or noted == actual[2]:
-        return
-    place, expected, got = Place(index, 0), f"SHA-256 {actual[2]} as the chain says", noted
-    if agrees:
-        path = checksums.path
-        drafts.add("segment_altered", place, None, None, expected, got, severity="warning", path=path)
-    elif first is None and index == len(scan.segments) - 2 and index not in faulty:
-        expected, got = f"SHA-256 {noted} as {checksums.path} says", actual[2]
-        drafts.add("segment_altered", place, None, None, expected, got)
-        faulty.add(index)
+        elif not readable and not explained:
+            # No entry says what this segment was: the checksum file is the only witness.
+            expected = f"SHA-256 {noted}, as {self.checksums.path} says"
+            self.drafts.add("segment_altered", Place(index, 0), None, None, expected, f"SHA-256 {digest}")
+            self.explained.add(index)
 
+    def rotated(self) -> None:
+        """Hold each ``rotated`` against what follows it: nothing in its segment, and the next file."""
+        for place, entry in self.entries.items():
+            if entry.event_name != semconv.LOG_ROTATED:
+                continue
+            index = place.segment
+            following = segment_name(self.first_name, self.scan.segments[index].number + 1)
+            said = entry.attributes.get(semconv.AUDIT_SEGMENT_NEXT)
+            last = place == self.scan.lasts[index]
+            if said != following or not last:
+                if index not in self.explained and not self._fault(place, Place(index + 1, 0)):
+                    expected = f"{semconv.LOG_ROTATED} to {following} as the last entry"
+                    got = f"{said}" if said != following else "entries behind it"
+                    self.drafts.add("segment_altered", place, entry.offset, entry.seq, expected, got)
+            elif index == len(self.scan.segments) - 1:
+                self._add_missing(place, self.scan.segments[index].number + 1)
 
-def _check_rotated(
-    scan: Scan,
-    first_name: str,
-    folder: str,
-    by_place: Mapping[Place, Lifecycle],
-    drafts: Drafts,
-    faulty: set[int],
-) -> None:
-    """Hold each ``rotated`` against what follows it: nothing in its segment, and the next file."""
-    for place, entry in by_place.items():
-        if entry.event_name != semconv.LOG_ROTATED or place.segment in faulty:
-            continue
-        segment = scan.segments[place.segment]
-        following = segment_name(first_name, segment.number + 1)
-        said = entry.attributes.get(semconv.AUDIT_SEGMENT_NEXT)
-        if place != scan.lasts[place.segment] or said != following:
-            expected = f"{semconv.LOG_ROTATED} to {following} as the last entry"
-            got = f"{said}" if said != following else "entries behind it"
-            drafts.add("segment_altered", place, entry.offset, entry.seq, expected, got)
-        elif place.segment == len(scan.segments) - 1:
-            path = folder + following
-            end = Place(place.segment, place.line)
-            drafts.add("segment_missing", end, None, None, following, "no such file", path=path)
+    def _add_missing(self, place: Place, number: int) -> None:
+        name = segment_name(self.first_name, number)
+        self.drafts.add("segment_missing", place, None, None, name, "no such file", path=self.folder + name)
+
+    def _opened(self, index: int) -> Lifecycle | None:
+        """Return the ``opened`` that a segment begins with."""
+        first = self.scan.firsts[index]
+        entry = self.entries.get(first) if first is not None else None
+        return entry if entry is not None and entry.event_name == semconv.LOG_OPENED else None
+
+    def _fault(self, first: Place, last: Place) -> bool:
+        """Return whether a finding stands from one place up to another."""
+        return bisect_left(self.faults, first) < bisect_right(self.faults, last)

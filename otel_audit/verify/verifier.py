@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac as hmac_module
 from collections.abc import Sequence
+from itertools import groupby
 
 from otel_audit import semconv
 from otel_audit.chain import GENESIS, Head, entry_hmac, key_id
@@ -19,8 +20,8 @@ from otel_audit.verify.report import Integrity, SegmentSummary, VerifyReport
 from otel_audit.verify.run import Place, Region, Run
 from otel_audit.verify.scan import Scan
 from otel_audit.verify.seal import split_seal
-from otel_audit.verify.segment import Segment, lines_from, read_blocks
-from otel_audit.verify.segments import Checksums, check_segments, missing_numbers
+from otel_audit.verify.segment import Checksums, Segment, lines_from, read_blocks
+from otel_audit.verify.segments import check_segments, missing_numbers
 
 
 def verify(
@@ -62,13 +63,13 @@ def verify(
     usable = _usable_key(key, declared, files)
     seqs = sorted({anchor.seq for anchor in anchors})
     notes = Notes(now)
-    scan = Scan(files, Judge(declared, usable), notes, seqs, chain_only)
+    sums = checksums or Checksums("", {})
+    scan = Scan(files, Judge(declared, usable), notes, seqs, chain_only, sums.digests)
     scan.read()
     chain = _judge_lines(scan, drafts)
     _check_declaration(declared, expected_integrity, key, usable, scan, drafts)
     head = _head(chain)
-    sums = checksums or Checksums("", {})
-    check_segments(scan, first_name, sums, drafts)
+    check_segments(scan, chain, first_name, sums, drafts)
     matched = 0
     if declared.mode != "none":
         matched = check_anchors(anchors, scan.anchored, chain.runs, head, _faults_behind(chain, scan), drafts)
@@ -109,11 +110,11 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
     judged_alone = Stretches(faulty)
     match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults, scan.segments)
     chain = assemble(scan.runs, _faulty_regions(scan.regions), scan.segments, chain=chained)
-    disordered = out_of_order(chain.runs)
+    chain.disordered = out_of_order(chain.runs)
     for place in (
         *(b.after.first for b in chain.breaks),
         *(run.first for group in chain.others for run in group),
-        *(run.first for run in (*chain.forked, *chain.copies, *disordered)),
+        *(run.first for run in (*chain.forked, *chain.copies, *chain.disordered)),
         *_faulty_regions(scan.regions),
     ):
         faults[place.segment] = min(place, faults.get(place.segment, place))
@@ -128,7 +129,7 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
     missing = missing_numbers(scan)
     for broken in chain.breaks:
         _add_break(broken, missing, scan, drafts)
-    for run in disordered:
+    for run in chain.disordered:
         if run.kind is None:
             expected = f"seq {run.seq} behind seq {run.seq - 1}"
             drafts.add_run("reordered", run, expected, "the entry in another place")
@@ -150,11 +151,12 @@ def _faulty_regions(regions: Sequence[Region]) -> list[Place]:
 
 
 def _add_inserted(group: Sequence[Run], drafts: Drafts) -> None:
-    first = min(group, key=lambda run: run.first)
-    count = sum(run.count for run in group)
-    expected = "an entry that the chain leads to"
-    got = f"seq {first.seq} after {first.prev}" if first.prev else f"seq {first.seq}"
-    drafts.add("inserted", first.first, first.offset, first.seq, expected, got, count=count)
+    for _, runs in groupby(sorted(group, key=lambda run: run.first), key=lambda run: run.segment):
+        first = next(runs)
+        count = first.count + sum(run.count for run in runs)
+        expected = "an entry that the chain leads to"
+        got = f"seq {first.seq} after {first.prev}" if first.prev else f"seq {first.seq}"
+        drafts.add("inserted", first.first, first.offset, first.seq, expected, got, count=count)
 
 
 def _add_break(broken: Break, missing: Sequence[int], scan: Scan, drafts: Drafts) -> None:

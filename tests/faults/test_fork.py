@@ -270,12 +270,18 @@ from otel_audit.errors import AuditWriteError
 one = ledger(sys.argv[1], durability=sys.argv[2])
 parent, children = os.getpid(), []
 
+forking = False
+
 def fork(number, frame):
+    global forking
+    if forking:  # a fork inside a fork waits for itself in the standard library (concurrent.futures)
+        return
+    forking = True
     pid = os.fork()
     if pid:
         children.append(pid)
+        forking = False
     else:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         emit()
 
 def emit():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from otel_audit.errors import AuditVerifyError
-from otel_audit.reader import read_key, read_log, verify_log
+from otel_audit.reader import read_log, verify_log
 from otel_audit.record import AuditReceipt
 from tests import logs
 
@@ -171,21 +171,3 @@ class TestReadLog:
         """Without a file there is nothing to read: an error, not an empty log."""
         with pytest.raises(AuditVerifyError, match="no such file"):
             next(read_log(tmp_path / "audit.jsonl"))
-
-
-class TestReadKey:
-    """`read_key`."""
-
-    def test_takes_off_one_line_feed(self, tmp_path: Path) -> None:
-        """One final LF is not part of the key; a key that then ends in LF is refused."""
-        file = tmp_path / "key"
-        file.write_bytes(KEY + b"\n")
-        assert read_key(file) == KEY
-        file.write_bytes(KEY + b"\n\n")
-        with pytest.raises(AuditVerifyError, match="ends in LF"):
-            read_key(file)
-        file.write_bytes(KEY[:15])
-        with pytest.raises(AuditVerifyError, match="at least 16 bytes, got 15"):
-            read_key(file)
-        with pytest.raises(AuditVerifyError, match="key file: No such file"):
-            read_key(tmp_path / "none")

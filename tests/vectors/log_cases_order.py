@@ -90,9 +90,9 @@ def inserted(cases: Cases) -> None:
     )
     cases.add(
         "concatenated_longer",
-        "The log that stands behind is longer: the chain goes on in it at seq 4; what is before is left over.",
+        "The log that stands behind is longer: the first in the file is still the log, the other is left over.",
         other.lines + log,
-        finding("inserted", 4, 1, count=3),
+        finding("inserted", 4, 1, count=10),
     )
     foreign, _ = begun(4)
     foreign.opened({"audit.stream.id": OTHER_STREAM_ID, "audit.writer.id": uuid("stranger")})

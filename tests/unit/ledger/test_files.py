@@ -212,6 +212,7 @@ class TestReadKey:
             files.read_key(str(tmp_path / "absent"))
 
 
+@pytest.mark.no_cover  # an interrupt inside of the tracer would leave its lock taken
 def test_an_interrupted_wait_for_the_lock_raises_at_once(tmp_path: Path) -> None:
     """A signal handler that raises ends the wait for a lock."""
     path = str(tmp_path / "a.jsonl")

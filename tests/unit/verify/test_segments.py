@@ -69,7 +69,7 @@ def test_the_last_segment_is_missed_by_the_one_before(tmp_path: Path) -> None:
     """``rotated`` names a next file: without it a segment is missing."""
     write(tmp_path)
     (tmp_path / NAMES[2]).unlink()
-    assert kinds(tmp_path) == [("segment_missing", "error", NAMES[2], 151)]
+    assert kinds(tmp_path) == [("segment_missing", "error", NAMES[2], None)]
 
 
 def test_an_empty_last_segment_is_no_finding(tmp_path: Path) -> None:
