@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import re
 from pathlib import Path
@@ -45,13 +46,58 @@ def check(path: str | Path, *, mode: str = "chain", key: bytes | None = None) ->
     Returns:
         The entries, in order.
     """
-    data = Path(path).read_bytes()
+    lines = _check_segment(Path(path).read_bytes(), 0, GENESIS, mode, key)
+    _check_lifecycle(lines, mode)
+    return lines
+
+
+def check_log(path: str | Path, *, mode: str = "chain", key: bytes | None = None) -> list[Line]:
+    """Assert of a log of any number of segments what `check` does of one, and that they follow on.
+
+    Each segment's first entry names the one before with its size and digest, as `sha256sum` has
+    them; a last segment may be empty.
+
+    Returns:
+        The entries of all segments, in order; ``end`` counts from the beginning of each.
+    """
+    first = Path(path)
+    log: list[Line] = []
+    before: bytes | None = None
+    for number, file in enumerate(segments(first), 1):
+        data = file.read_bytes()
+        if before is not None and not data:
+            break
+        lines = _check_segment(data, len(log), log[-1].hash if log else GENESIS, mode, key)
+        opened = lines[0].attributes
+        assert lines[0].name == "audit.log.opened"
+        assert opened["audit.segment.number"] == number
+        if before is not None:
+            assert log[-1].name == "audit.log.rotated"
+            assert log[-1].attributes["audit.segment.next"] == file.name
+            assert opened["audit.segment.previous.name"] == segments(first)[number - 2].name
+            assert opened["audit.segment.previous.size"] == len(before)
+            assert opened["audit.segment.previous.sha256"] == hashlib.sha256(before).hexdigest()
+        assert "audit.log.rotated" not in [line.name for line in lines[:-1]]
+        log += lines
+        before = data
+    _check_lifecycle(log, mode)
+    return log
+
+
+def segments(path: Path) -> list[Path]:
+    """Return the files of a log that are there, in order, without a gap."""
+    later = (path.with_name(f"{path.stem}.{number:06d}.jsonl") for number in itertools.count(2))
+    return [path, *itertools.takewhile(Path.exists, later)]
+
+
+def _check_segment(data: bytes, count: int, prev: str, mode: str, key: bytes | None) -> list[Line]:
+    """Check one file, in front of which ``count`` entries stand."""
     assert data.endswith(b"\n"), f"expected a last LF, got {data[-40:]!r}"
     lines: list[Line] = []
-    prev, offset, fragment = GENESIS, 0, -1
+    offset, fragment = 0, -1
     for raw in data[:-1].split(b"\n"):
         end = offset + len(raw) + 1
-        members = _entry(raw, len(lines) + 1, prev, mode, key)
+        members = _entry(raw, count + len(lines) + 1, prev, mode, key)
         if members is None:
             fragment = offset if fragment < 0 else fragment
         else:
@@ -63,7 +109,7 @@ def check(path: str | Path, *, mode: str = "chain", key: bytes | None = None) ->
             prev = members.get("hash", "")
         offset = end
     assert fragment < 0, f"expected entries, got undeclared bytes from {fragment} on"
-    _check_lifecycle(lines, mode)
+    assert lines, "expected an entry, got none"
     return lines
 
 

@@ -13,10 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-from opentelemetry.sdk.resources import Resource
-
-from otel_audit import verify_log
 from otel_audit.attributes import audit_attributes
 from otel_audit.environment import file_settings
 from otel_audit.ledger import Ledger, Ticket
@@ -36,8 +32,8 @@ def ledger(path: str | Path, **settings: Any) -> Ledger:
     settings.setdefault("durability", "os")
 
     def describe() -> tuple[str, dict[str, object], dict[str, object]]:
-        resource = Resource({"service.name": "test"}).attributes
-        return "test", {**resource, "process.pid": os.getpid()}, {"process.pid": os.getpid()}
+        process: dict[str, object] = {"process.pid": os.getpid()}
+        return "test", {"service.name": "test", **process}, process
 
     return Ledger(file_settings({}, path, **settings), describe, "0.0.0")
 
@@ -52,6 +48,8 @@ def draft(name: str = "test.event", size_bytes: int = 0) -> Draft:
 
 def sound(path: str | Path, tickets: Iterable[Ticket] = (), **how: Any) -> list[Line]:
     """Assert that a log is sound, by its bytes and by the verifier, and holds these tickets."""
+    from otel_audit.reader import verify_log  # not in processes that only write
+
     lines = check(path, **how)
     by_seq = {line.seq: line for line in lines}
     for ticket in tickets:
@@ -115,7 +113,7 @@ def wait_for(pid: int, timeout_seconds: float = 8) -> int:
         time.sleep(0.002)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    pytest.fail(f"the child was still running after {timeout_seconds} s")
+    raise AssertionError(f"the child was still running after {timeout_seconds} s")
 
 
 def spawn(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
@@ -137,7 +135,7 @@ def run(code: str, *arguments: object, timeout_seconds: float = 9, **options: An
     except subprocess.TimeoutExpired:
         process.kill()
         _, error = process.communicate()
-        pytest.fail(f"still running after {timeout_seconds} s: {error}")
+        raise AssertionError(f"still running after {timeout_seconds} s: {error}") from None
     return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
 

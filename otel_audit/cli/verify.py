@@ -16,8 +16,8 @@ from otel_audit.verify import VerifyReport
 
 SUMMARY: Final = "check audit logs for tampering and loss"
 DESCRIPTION: Final = """\
-Check audit logs: hashes, links, anchors, segments, schema. A folder, or any segment, stands for
-the whole log. The findings go to stdout, one line each, and then one verdict for each log."""
+Check audit logs: hashes, links, anchors, segments, schema. A folder, any segment, or a pattern
+with * stands for the whole log. The findings go to stdout, one line each, and then one verdict for each log."""
 EPILOG: Final = """\
 exit status:
   0    no errors (warnings allowed); the verdict says "unanchored" where it is
@@ -41,7 +41,9 @@ class Checked:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", type=log_path, help="a log, a segment of one, or a folder")
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", type=log_path, help="a log, a segment of one, a folder, or a pattern with *"
+    )
     parser.add_argument(
         "--anchor",
         dest="anchors",

@@ -20,6 +20,7 @@ from otel_audit.line import MAX_LINE_BYTES, Draft, parse_time
 from . import files, segments
 from .lifecycle import Closed, Lifecycle
 from .tail import (
+    Fragment,
     Identity,
     Tail,
     check_version,
@@ -270,6 +271,12 @@ def _open_begun(settings: FileSettings, number: int) -> ActiveFile | None:
         The segment before, where the log was not rotated yet; else the last one, with the segment
         before in ``before``, still locked. None: something changed meanwhile.
     """
+    path = segments.segment_path(settings.path, number - 1)
+    if files.path_identity(path) is None:
+        raise AuditConfigError(
+            f"{path}: the segment is gone, and the one behind it has no entry yet; nothing was written. "
+            "run `otel-audit verify`"
+        )
     before = _open_locked(settings, number - 1)
     if before is None:
         return None
@@ -348,6 +355,9 @@ def _examine(
     file.tail = tail._replace(end=size)
     if identity is not None:
         _check_identity(path, identity, settings, public_key_id)
+    if tail.rotated:
+        _finish_segment(file, fragment)
+        return
     if identity is None and file.number > 1:
         raise AuditConfigError(
             f"{path}: neither this segment nor the one before has a readable entry; nothing was written. "
@@ -376,6 +386,18 @@ def _examine(
     )
     file.checked_ns = now
     file.synced = file.mark
+
+
+def _finish_segment(file: ActiveFile, fragment: Fragment | None) -> None:
+    """Write the LF that the last entry of a rotated segment may lack: nothing else follows it there."""
+    if fragment is not None:
+        raise AuditConfigError(
+            f"{file.path}: {fragment.length} bytes stand behind the entry that says that the log was rotated; "
+            "nothing was written. run `otel-audit verify`"
+        )
+    if file.prefix:
+        files.write(file.fd, file.prefix)
+        files.sync(file.fd)
 
 
 def _finish_rotation(before: ActiveFile, settings: FileSettings) -> tuple[Identity | None, Closed]:

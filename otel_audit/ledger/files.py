@@ -215,22 +215,3 @@ def close(fd: int) -> None:
         unlock(fd)
     with contextlib.suppress(OSError):
         os.close(fd)
-
-
-def read_key(path: str) -> bytes:
-    """Return the HMAC key in a key file (docs/format.md, "Lifecycle entries").
-
-    Raises:
-        AuditConfigError: It cannot be read, is shorter than 16 bytes, or ends in two LFs.
-    """
-    try:
-        with open(path, "rb") as file:
-            key = file.read(64 * 1024 + 1)
-    except OSError as error:
-        raise AuditConfigError(f"{path}: the key file cannot be read: {error.strerror}") from error
-    key = key.removesuffix(b"\n")
-    if not 16 <= len(key) <= 64 * 1024:
-        raise AuditConfigError(f"{path}: expected a key of at least 16 bytes (and at most 64 KiB), got {len(key)}")
-    if key.endswith(b"\n"):
-        raise AuditConfigError(f"{path}: a key does not end in a line feed; one final line feed is not part of it")
-    return key

@@ -16,10 +16,10 @@ from time import perf_counter
 from typing import Final
 
 from otel_audit.environment import FileSettings
-from otel_audit.errors import AuditError, AuditWriteError
+from otel_audit.errors import AuditConfigError, AuditError, AuditWriteError
+from otel_audit.key_file import read_key
 from otel_audit.line import Draft
 
-from . import files
 from .active import abandon_inherited
 from .asynchronous import AsyncAppender
 from .drops import Drops
@@ -49,7 +49,7 @@ class Ledger:
         self._always = settings.durability == "always"
         self._interval = settings.durability == "interval"
         self._closed = False
-        key = None if settings.hmac_key_file is None else files.read_key(settings.hmac_key_file)
+        key = None if settings.hmac_key_file is None else read_key(settings.hmac_key_file, AuditConfigError)
         self._begin(Writer(settings, key, describe, version))
         _ledgers.add(self)
 

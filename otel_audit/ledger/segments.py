@@ -73,10 +73,10 @@ def add_checksum(log_path: str, number: int, digest: str, mode: int) -> None:
     fd = files.open_append(path, mode)
     try:
         size = files.size(fd)
-        written = files.read(fd, 0, size)
-        if line[:-1] not in written.split(b"\n")[:-1]:
-            # behind a line that a crash cut short
-            files.write(fd, b"\n" + line if written and not written.endswith(b"\n") else line)
+        *lines, torn = files.read(fd, 0, size).split(b"\n")
+        if line[:-1] not in lines:
+            # a line that a crash cut short is most likely this one: `sha256sum -c` knows no fragments
+            files.write(fd, line[len(torn) :] if line.startswith(torn) else b"\n" + line)
         files.sync(fd)
         if not size:
             files.sync_folder(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 _logger = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ class IntervalSyncer:
         self._interval_seconds = interval_millis / 1000
         self._written = threading.Event()
         self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def wrote(self) -> None:
         """Say that there is something to sync. Called under the ledger's write lock."""
@@ -40,14 +39,13 @@ class IntervalSyncer:
 
     def stop(self) -> None:
         """End the thread."""
-        self._stopped = True
+        self._stopped.set()
         self._written.set()
 
     def _run(self) -> None:
         while True:
             self._written.wait()
-            time.sleep(self._interval_seconds)
-            if self._stopped:
+            if self._stopped.wait(self._interval_seconds):
                 return
             self._written.clear()
             try:

@@ -18,7 +18,7 @@ from typing import Final
 
 from otel_audit.environment import FileSettings
 from otel_audit.errors import AuditLogPoisonedError, AuditWriteError
-from otel_audit.line import MAX_SEQ, SEALED_BYTES, format_time, seal
+from otel_audit.line import MAX_SEQ, SEALED_BYTES, Draft, format_time, seal
 
 from . import files, segments
 from .active import (
@@ -259,6 +259,7 @@ class Writer:
                 self.write(())
             if self.poisoned is None and self.file is not None and self._lifecycle is not None:
                 closed = self._lifecycle.closed(_new_id(), time_ns(), self.entries, self.drops.total)
+                self._max_bytes = self._max_age_ns = sys.maxsize  # no segment is begun for it
                 self.write((Ticket(closed),))
                 self.sync(self.file)
         finally:
@@ -297,8 +298,15 @@ class Writer:
         self._sync_lock = threading.Lock()  # a thread that the fork did not copy may hold it
         return Writer(self._settings, self._key, self._describe, self._version, witness, self.poisoned)
 
-    def _append_to(self, file: ActiveFile, tickets: Sequence[Ticket], now_ns: int, begun: list[Written]) -> None:
-        """Seal and write what is due and the tickets. Under both locks."""
+    def _append_to(
+        self,
+        file: ActiveFile,
+        tickets: Sequence[Ticket],
+        now_ns: int,
+        begun: list[Written],
+        last: Draft | None = None,
+    ) -> None:
+        """Seal and write what is due, the log's own last entry of a segment, and the tickets. Under both locks."""
         mode, key = self._mode, self._key
         observed = format_time(now_ns)
         seq, prev_hash, end, _ = file.tail
@@ -309,6 +317,8 @@ class Writer:
         drops = self.drops.pending
         if drops is not None and self._lifecycle is not None:
             due = [*due, self._lifecycle.dropped(_new_id(), now_ns, *drops)]
+        if last is not None:
+            due = [*due, last]
         if due:
             lines.append(file.prefix)
             end += len(file.prefix)
@@ -378,14 +388,9 @@ class Writer:
 
     def _rotate(self, file: ActiveFile, now_ns: int) -> ActiveFile:
         """Close a segment and open the next, as a process would that found it closed. Under both locks."""
-        if self._lifecycle is None or file.due:
-            # opened in this very write: what is due stands first
-            self._append_to(file, (), now_ns, [])
-            file.release_before()
         assert self._lifecycle is not None
         name = segments.create(self._settings.path, file.number + 1, self._settings.file_mode)
-        file.due.append(self._lifecycle.rotated(_new_id(), now_ns, name))
-        self._append_to(file, (), now_ns, [])
+        self._append_to(file, (), now_ns, [], self._lifecycle.rotated(_new_id(), now_ns, name))
         return self._open_again(file)
 
     def _take(self, declaration: Declaration) -> None:

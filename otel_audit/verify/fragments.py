@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from otel_audit import semconv
 from otel_audit.verify.drafts import Drafts
 from otel_audit.verify.notes import Lifecycle
-from otel_audit.verify.run import Place, Region, region_sha256
+from otel_audit.verify.region import Region, region_sha256
+from otel_audit.verify.run import Place
 from otel_audit.verify.segment import Segment
 
 _FRAGMENT = (

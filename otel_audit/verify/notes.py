@@ -86,6 +86,8 @@ class Notes:
             if record_id in self.outcomes:
                 return
             expected = f"an outcome of intent {record_id}"
+            if record_id in self.intents:
+                return  # of two copies the first is the entry
             self.intents[record_id] = Note("intent_without_outcome", place, offset, seq, expected, "none")
         elif phase == "outcome":
             intent_id = attributes.get(semconv.AUDIT_INTENT_ID)

@@ -8,7 +8,6 @@ and its finding cost about 1 KiB a line.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -94,55 +93,6 @@ class Run:
         self.count = lines
         self.ends = () if end is None else (end,)
         return rest
-
-
-@dataclass(slots=True)
-class Region:
-    """Unreadable lines that follow one another in one segment.
-
-    Attributes:
-        length: Bytes, the last LF left off.
-        heads: How its lines begin (28 bytes, but for lines of only NUL bytes); at most 64 of them.
-        many: There were more.
-        sealed: It ends in a seal.
-        reason: Why its first line is malformed.
-        torn: Bytes behind the last LF of the last segment belong to it.
-    """
-
-    segment: int
-    line: int
-    offset: int
-    count: int
-    length: int
-    heads: frozenset[bytes]
-    many: bool
-    sealed: bool
-    reason: str
-    torn: bool = False
-    declared: bool = False
-    declared_by: int = 0
-    explained: bool = False
-
-    @property
-    def first(self) -> Place:
-        """Where it begins."""
-        return Place(self.segment, self.line)
-
-    def begins_as(self, seq: int) -> bool:
-        """Return whether each line begins as ``{"seq":N,`` would, or is only NUL bytes."""
-        start = b'{"seq":%d,' % seq
-        return not self.many and all(head.startswith(start) or start.startswith(head) for head in self.heads)
-
-
-def region_sha256(region: Region, segments: tuple[Segment, ...]) -> str:
-    """Return SHA-256 of a region, read again: only one that an entry declares is worth it."""
-    sha256 = hashlib.sha256()
-    read = segments[region.segment].read
-    at, stop = region.offset, region.offset + region.length
-    while at < stop and (data := read(at, min(1 << 20, stop - at))):
-        sha256.update(data)
-        at += len(data)
-    return sha256.hexdigest()
 
 
 def run_lines(run: Run, segments: tuple[Segment, ...]) -> Iterator[tuple[int, bytes]]:

@@ -11,76 +11,17 @@ from typing import Final
 from otel_audit.line import MAX_LINE_BYTES
 from otel_audit.verify.finding import Kind
 from otel_audit.verify.judge import Judge, Verdict
+from otel_audit.verify.linked import Linked, Links
 from otel_audit.verify.notes import Notes
-from otel_audit.verify.run import Place, Region, Run, line_hash
+from otel_audit.verify.region import Region, Unreadable
+from otel_audit.verify.run import Place, Run, line_hash
 from otel_audit.verify.seal import split_seal
 from otel_audit.verify.segment import Block, Segment, read_blocks
-from otel_audit.verify.sound import Follower, Linked
+from otel_audit.verify.sound import Follower
 
-_HEAD_BYTES: Final = 28  # longer than any b'{"seq":N,'
-_MAX_HEADS: Final = 64
-_SEAL_WINDOW: Final = 150
 # Lines of these kinds can follow one another by the thousand, each linked to the next.
 _LINKED_KINDS: Final[frozenset[Kind | None]] = frozenset({None, "mac_missing", "mac_invalid"})
 _LIFECYCLE_MARK: Final = b'"event_name":"audit.log.'
-
-
-@dataclass(slots=True)
-class _Unreadable:
-    """A region under construction; bytes come in pieces."""
-
-    place: Place
-    offset: int
-    reason: str
-    count: int = 0
-    length: int = 0
-    heads: set[bytes] = field(default_factory=set)
-    many: bool = False
-    end: bytes = b""
-    head: bytes | None = None  # of the line under construction
-    nul_only: bool = True
-
-    def add(self, data: bytes, *, whole: bool) -> None:
-        """Take more bytes of the current line; ``whole``: its LF follows."""
-        if self.head is None:
-            if self.length or self.count:
-                self.length += 1
-            self.head, self.nul_only = data[:_HEAD_BYTES], True
-        elif len(self.head) < _HEAD_BYTES:
-            self.head = (self.head + data)[:_HEAD_BYTES]
-        self.nul_only = self.nul_only and data == bytes(len(data))
-        self.length += len(data)
-        self.end = (self.end + data[-_SEAL_WINDOW:])[-_SEAL_WINDOW:]
-        if whole:
-            self.close()
-
-    def close(self) -> None:
-        """End the current line."""
-        if self.head is None:
-            return
-        if not (self.nul_only and self.head):
-            if len(self.heads) < _MAX_HEADS or self.head in self.heads:
-                self.heads.add(self.head)
-            else:
-                self.many = True
-        self.head = None
-        self.count += 1
-
-    def region(self, *, torn: bool) -> Region:
-        """Return the finished region."""
-        self.close()
-        return Region(
-            segment=self.place.segment,
-            line=self.place.line,
-            offset=self.offset,
-            count=self.count,
-            length=self.length,
-            heads=frozenset(self.heads),
-            many=self.many,
-            sealed=split_seal(self.end) is not None,
-            reason=self.reason,
-            torn=torn,
-        )
 
 
 @dataclass(slots=True)
@@ -114,14 +55,13 @@ class Scan:
     lasts: list[Place | None] = field(default_factory=list)
     _run: Run | None = None
     _observed: str = ""
-    _region: _Unreadable | None = None
+    _region: Unreadable | None = None
 
     def read(self) -> None:
         """Read all segments, once."""
         declared = self.judge.declared
-        # The tight loop knows the mode that nearly all logs are in; the rest goes line by line.
-        quick = declared.mode == "chain" and declared.key_id is None
-        follower = Follower(self.notes) if quick else None
+        links = Links(declared.mode, declared.key_id is not None, self.judge.key)
+        follower = Follower(self.notes, links.tail_bytes)
         for number, segment in enumerate(self.segments):
             active = number == len(self.segments) - 1 and segment.name not in self.closed
             digest = None if active else hashlib.sha256()
@@ -132,29 +72,27 @@ class Scan:
             for block in read_blocks(segment):
                 if digest is not None:
                     digest.update(block.data + (b"" if block.kind in ("piece", "tail") else b"\n"))
-                at = self._block(block, number, at, follower)
+                at = self._block(block, number, at, links, follower)
             self._close_region(torn=False)
             if digest is not None:
                 self.digests[number] = digest.hexdigest()
 
-    def _block(self, block: Block, number: int, at: int, follower: Follower | None) -> int:
+    def _block(self, block: Block, number: int, at: int, links: Links, follower: Follower) -> int:
         """Take a block; return the line after it."""
         if block.kind != "lines":
             return self._unreadable_block(block, number, at)
         data, run = block.data, self._run
         linked = None
         # A block as long as the longest line may hold one that is too long: line by line, then.
-        quick = follower is not None and len(data) < MAX_LINE_BYTES
-        if quick and run is not None and run.kind is None and len(run.ends) == 1:
-            assert follower is not None
-            linked = follower.links(data, run.last_seq + 1, run.ends[0])
+        if len(data) < MAX_LINE_BYTES and run is not None and run.kind is None and len(run.ends) <= 1:
+            linked = links.follow(data, run.last_seq + 1, run.ends[0] if run.ends else "")
         if linked is not None and run is not None and self._only_links(data):
             count = len(linked.hashes)
             self._keep_anchors(linked.hashes, run.last_seq + 1, 0, count, number, at)
             self._extend(linked.hashes[-1], count, number, at, block.offset)
             return at + count
         index, offset = 0, block.offset
-        if linked is not None and follower is not None and not self.chain_only:
+        if linked is not None and not self.chain_only:
             index = self._follow(follower, linked, number, at, offset)
             offset += linked.bounds[index]
             if index == len(linked.hashes):
@@ -188,7 +126,7 @@ class Scan:
                 self._line(line, number, at + index, offset + linked.bounds[index])
                 index += 1
                 run = self._run
-                if run is None or run.kind is not None or run.ends != (hashes[index - 1],):
+                if run is None or run.kind is not None or run.ends != self._ends(hashes[index - 1]):
                     break
                 follower.learn(line)
         return index
@@ -199,12 +137,15 @@ class Scan:
         assert run is not None
         self._count(Place(number, at), Place(number, at + count - 1), count)
         if run.segment != number:
-            before = run.ends[0] if run.ends else None
+            before = run.ends[0] if self.judge.declared.mode == "chain" else None
             run = Run(number, at, offset, 0, run.last_seq + 1, before, ())
             self.runs.append(run)
             self._run = run
         run.count += count
-        run.ends = (end,)
+        run.ends = self._ends(end)
+
+    def _ends(self, end: str) -> tuple[str, ...]:
+        return (end,) if end else ()
 
     def _count(self, first: Place, last: Place, count: int) -> None:
         self.entries[first.segment] += count
@@ -233,7 +174,7 @@ class Scan:
         place = Place(number, at)
         if verdict.members is None:
             if self._region is None:
-                self._region = _Unreadable(place, offset, verdict.got)
+                self._region = Unreadable(place, offset, verdict.got)
                 self._run = None
             self._region.add(line, whole=True)
             return
@@ -300,7 +241,7 @@ class Scan:
             pending = None
         if pending is None:
             reason = "no LF at the end" if tail else "longer than 1 MiB"
-            pending = self._region = _Unreadable(Place(number, at), block.offset, reason)
+            pending = self._region = Unreadable(Place(number, at), block.offset, reason)
             self._run = None
         pending.add(block.data, whole=block.kind == "end")
         if block.kind == "piece":

@@ -1,4 +1,4 @@
-"""The quick way over lines that follow soundly, in mode ``chain`` without a key.
+"""The quick way over lines that follow soundly: their contents (`otel_audit.verify.linked`: links).
 
 It accepts a line only if it can prove it sound, and says nothing of the others: those go the
 exact way (`otel_audit.verify.judge`), which also decides what they are. The proof is by
@@ -7,29 +7,24 @@ either checked here or equal, byte for byte, to one that was checked in an earli
 (``resource``, the actor, the action repeat). Wherever the cuts fall, such a concatenation
 is an object of the format, and an object reads in one way only.
 
-What was measured, per line of 750 bytes: reading it and SHA-256 of it 1.1 µs; `orjson.loads` and
-`dumps` of the whole line 1.8 µs, of the attributes that do not repeat 0.4 µs; comparing seals one
-by one 0.6 µs, block by block 0.3 µs; splitting a block into lines 0.4 µs, cutting them one at a
-time 0.1 µs.
+What was measured, per line of 750 bytes: `orjson.loads` and `dumps` of the whole line 1.8 µs, of the
+attributes that do not repeat 0.4 µs.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
 from otel_audit import semconv
 from otel_audit.entry import MAX_EVENT_NAME_BYTES, MalformedLineError, check_optional, is_time
+from otel_audit.verify.linked import Linked
 from otel_audit.verify.notes import Notes
 from otel_audit.verify.run import Place
 
-_TAIL_BYTES: Final = 154  # ,"prev_hash":"…","hash":"…"}
-_SEAL_BYTES: Final = 75  # ,"hash":"…"}
 _HEX_DASH: Final = b"0123456789abcdef-"
 _UUID_BYTES: Final = 36
 _TIME: Final = b'"time":"'
@@ -40,7 +35,6 @@ _VERSION: Final = b'"audit.schema.version":"%s"' % semconv.SCHEMA_VERSION.encode
 _TRACE: Final = re.compile(rb',"trace_id":"[0-9a-f]{32}","span_id":"[0-9a-f]{16}","trace_flags":"[0-9a-f]{2}"')
 _TRACE_BYTES: Final = 94
 _TRACE_START: Final = b',"trace_id":"'
-_JOINT: Final = ',"prev_hash":"%s","hash":"%s"}\n{"seq":%s,'
 
 # Pieces that were checked are remembered up to these bounds, some 4 MiB in all.
 _MAX_KNOWN: Final = 1024
@@ -49,73 +43,20 @@ _MAX_BRACKETS: Final = 48  # far from depth 64, wherever the piece stands
 _MAX_FLAT_BYTES: Final = 2 * _MAX_BRACKETS  # too short for more levels than that
 
 
-class Linked(NamedTuple):
-    """Whole lines of which each follows from the one before, under right hashes.
-
-    Attributes:
-        data: Their bytes, the last LF left off.
-        hashes: One for each.
-        bounds: Where each begins in ``data``, and where one more would.
-    """
-
-    data: bytes
-    hashes: list[str]
-    bounds: list[int]
-
-    def line(self, index: int) -> bytes:
-        """Return one of them, LF left off."""
-        return self.data[self.bounds[index] : self.bounds[index + 1] - 1]
-
-
 @dataclass(slots=True)
 class Follower:
-    """Follows a chain block by block; remembers pieces of lines that were checked."""
+    """Takes linked lines block by block; remembers pieces of lines that were checked.
+
+    Attributes:
+        tail_bytes: Length of what `otel_audit.verify.linked` proves, at the end of each line.
+    """
 
     notes: Notes
+    tail_bytes: int
     _starts: set[bytes] = field(default_factory=set)
     _actors: dict[bytes, frozenset[str]] = field(default_factory=dict)
     _ends: set[bytes] = field(default_factory=set)
     _seconds: set[bytes] = field(default_factory=set)
-
-    def links(self, data: bytes, seq: int, prev: str) -> Linked | None:
-        """Return the hashes of lines, if each follows from the one before and its own is right.
-
-        The first has ``seq`` and names ``prev``. None: one of them does not (or their ``seq``
-        have not all as many digits, so that a comparison in one piece does not fit).
-
-        Args:
-            data: Whole lines, the last LF left off.
-            seq: Of the first line.
-            prev: What it must name.
-        """
-        head = b'{"seq":%d,' % seq
-        if not data.startswith(head):
-            return None
-        bounds, stop = [0], 0
-        index = data.index
-        with contextlib.suppress(ValueError):
-            while True:
-                stop = index(b"\n", stop) + 1
-                bounds.append(stop)
-        bounds.append(len(data) + 1)
-        stops = bounds[1:]
-        count = len(stops)
-        view, sha256 = memoryview(data), hashlib.sha256
-        hashes = [
-            sha256(view[start : stop - _SEAL_BYTES - 1]).hexdigest() for start, stop in zip(bounds, stops, strict=False)
-        ]
-        # The tail of each line with the head of the next, and all of them compared at once: a
-        # third of what it costs to compare them one by one.
-        width = len(head)
-        joints = b"".join([data[stop - _TAIL_BYTES - 1 : stop + width] for stop in stops])
-        values: list[object] = [prev] * (3 * count)
-        values[1::3] = hashes
-        values[3::3] = hashes[:-1]
-        values[2::3] = range(seq + 1, seq + count + 1)
-        expected = _JOINT * count % tuple(values)
-        if expected[: expected.rindex("\n")].encode() != joints:
-            return None
-        return Linked(data, hashes, bounds)
 
     def plain(
         self,
@@ -139,7 +80,7 @@ class Follower:
         starts, actors, ends, seconds = self._starts, self._actors, self._ends, self._seconds
         loads, dumps, strict = orjson.loads, orjson.dumps, orjson.OPT_STRICT_INTEGER
         trace_form, trace_bytes, trace_start = _TRACE.fullmatch, _TRACE_BYTES, _TRACE_START
-        hex_dash, behind, flat_bytes = _HEX_DASH, -_TAIL_BYTES, _MAX_FLAT_BYTES
+        hex_dash, behind, flat_bytes = _HEX_DASH, -self.tail_bytes, _MAX_FLAT_BYTES
         time_at = len('{"seq":,') + len(str(seq))
         nanos_at = time_at + 28
         name_at = nanos_at + 9
@@ -182,7 +123,7 @@ class Follower:
             if line[end_at:behind] != end:
                 end_at = line.rfind(_OBSERVED, rest_at, behind) + 47
                 end = line[end_at:behind]
-                end_bytes = len(end) + _TAIL_BYTES
+                end_bytes = len(end) - behind
                 if end not in ends:
                     stopped = number
                     break
@@ -241,9 +182,9 @@ class Follower:
         self._learn_start(line[width + 37 : id_at])
         rest_at = line.find(_VERSION, id_at) + len(_VERSION) + 1  # with the comma or brace
         self._learn_actor(line[id_at + _UUID_BYTES : rest_at])
-        end_at = line.rfind(_OBSERVED, rest_at, -_TAIL_BYTES) + 47
+        end_at = line.rfind(_OBSERVED, rest_at, -self.tail_bytes) + 47
         self._learn_second(line[end_at - 47 : end_at - 9], _OBSERVED)
-        self._learn_end(line[end_at:-_TAIL_BYTES])
+        self._learn_end(line[end_at : -self.tail_bytes])
 
     def _learn_second(self, piece: bytes, name: bytes) -> None:
         second = piece[len(name) :]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hmac as hmac_module
 from collections.abc import Sequence
 from itertools import groupby
 
 from otel_audit import semconv
-from otel_audit.chain import GENESIS, Head, entry_hmac, key_id
+from otel_audit.chain import GENESIS, Head
 from otel_audit.verify.anchors import Anchor, check_anchors
 from otel_audit.verify.ascending import out_of_order
-from otel_audit.verify.declared import STRENGTH, Declared, find_declaration
+from otel_audit.verify.declared import find_declaration
 from otel_audit.verify.drafts import Drafts, Stretches
+from otel_audit.verify.expected import check_declaration, usable_key
 from otel_audit.verify.fragments import add_regions, match_regions
 from otel_audit.verify.judge import Judge
 from otel_audit.verify.links import Break, Chain, assemble
 from otel_audit.verify.notes import Notes
+from otel_audit.verify.region import Region
 from otel_audit.verify.report import Integrity, SegmentSummary, VerifyReport
-from otel_audit.verify.run import Place, Region, Run
+from otel_audit.verify.run import Place, Run
 from otel_audit.verify.scan import Scan
-from otel_audit.verify.seal import split_seal
 from otel_audit.verify.segment import Checksums, Segment, lines_from, read_blocks
 from otel_audit.verify.segments import check_segments, missing_numbers
 
@@ -60,20 +60,20 @@ def verify(
     if not any(segment.size_bytes for segment in files):
         drafts.add("empty", Place(0, 0), None, None, "at least one entry", "an empty file")
         return VerifyReport(path=path, entries=0, head=None, findings=drafts.finish(), integrity=None)
-    usable = _usable_key(key, declared, files)
+    usable = usable_key(key, declared, files)
     seqs = sorted({anchor.seq for anchor in anchors})
     notes = Notes(now)
     sums = checksums or Checksums("", {})
     scan = Scan(files, Judge(declared, usable), notes, seqs, chain_only, sums.digests)
     scan.read()
     chain = _judge_lines(scan, drafts)
-    _check_declaration(declared, expected_integrity, key, usable, scan, drafts)
+    check_declaration(declared, expected_integrity, key, usable, scan, drafts)
     head = _head(chain)
     check_segments(scan, chain, first_name, sums, drafts)
     matched = 0
     if declared.mode != "none":
         matched = check_anchors(anchors, scan.anchored, chain.runs, head, _faults_behind(chain, scan), drafts)
-    _add_intents(scan, drafts)
+    _add_intents(scan, chain, drafts)
     return VerifyReport(
         path=path,
         entries=sum(scan.entries),
@@ -152,8 +152,8 @@ def _faulty_regions(regions: Sequence[Region]) -> list[Place]:
 
 def _add_inserted(group: Sequence[Run], drafts: Drafts) -> None:
     for _, runs in groupby(sorted(group, key=lambda run: run.first), key=lambda run: run.segment):
-        first = next(runs)
-        count = first.count + sum(run.count for run in runs)
+        first, *more = runs
+        count = first.count + sum(run.count for run in more)
         expected = "an entry that the chain leads to"
         got = f"seq {first.seq} after {first.prev}" if first.prev else f"seq {first.seq}"
         drafts.add("inserted", first.first, first.offset, first.seq, expected, got, count=count)
@@ -212,62 +212,11 @@ def _faults_behind(chain: Chain, scan: Scan) -> int:
     return regions + sum(r.count for r in scan.runs if r.first > end and r.kind is not None)
 
 
-def _usable_key(key: bytes | None, declared: Declared, segments: tuple[Segment, ...]) -> bytes | None:
-    """Return the key if it is this log's; None: MACs are not checked."""
-    if key is None or declared.key_id is None or declared.place is None:
-        return None
-    if key_id(key) == declared.key_id:
-        return key
-    # An edited declaration is believed in nothing: if the key made its hmac, it is the key.
-    number, offset = declared.place
-    _, line = next(lines_from(segments[number], offset))
-    seal = split_seal(line)
-    if seal is None or seal.hmac is None:
-        return None
-    right = entry_hmac(key, seal.hash)
-    return key if hmac_module.compare_digest(right, seal.hmac) else None
-
-
-def _check_declaration(
-    declared: Declared,
-    expected: Integrity,
-    key: bytes | None,
-    usable: bytes | None,
-    scan: Scan,
-    drafts: Drafts,
-) -> None:
-    """Hold what the log declares against what the verifier expects: one finding each."""
-    entry = next(
-        (
-            e
-            for e in scan.notes.lifecycle
-            if declared.place == (e.place.segment, e.offset) and e.event_name == semconv.LOG_OPENED
-        ),
-        None,
-    )
-    place = entry.place if entry else Place(0, 0)
-    offset, seq = (entry.offset, entry.seq) if entry else (None, None)
-    edited = any(d.place == place and d.finding.kind == "edited" for d in drafts.drafts)
-    if STRENGTH[declared.mode] < STRENGTH[expected]:
-        said = f"integrity mode {declared.mode}"
-        drafts.add("downgraded", place, offset, seq, f"integrity mode {expected}", said)
-    elif entry is not None and declared.stated is None and not edited:
-        said = f"{entry.attributes.get(semconv.AUDIT_INTEGRITY_MODE)}"
-        drafts.add("downgraded", place, offset, seq, "integrity mode chain, hash or none", said)
-    if key is None or usable is not None:
-        return
-    ours = f"the key {key_id(key)}"
-    if declared.key_id is None:
-        if entry is not None:
-            drafts.add("mac_missing", place, offset, seq, ours, "a log that declares no key")
-    else:
-        drafts.add("mac_invalid", place, offset, seq, ours, f"the key {declared.key_id}")
-
-
-def _add_intents(scan: Scan, drafts: Drafts) -> None:
+def _add_intents(scan: Scan, chain: Chain, drafts: Drafts) -> None:
     """Add the intents that have no outcome, unless a fault behind them may have swallowed it."""
     last_fault = max((draft.place for draft in drafts.errors()), default=Place(-1, 0))
+    unjudged = Stretches([*chain.unjudged, *chain.copies])
     for note in scan.notes.intents.values():
-        if note.place > last_fault:
+        if note.place > last_fault and note.place not in unjudged:
             kind, place, offset, seq, expected, got = note
             drafts.add(kind, place, offset, seq, expected, got)

@@ -180,7 +180,8 @@ def test_a_lock_that_a_process_holds(tmp_path: Path) -> None:
     """A process that holds the lock too long is named by its pid to all who wait; then all go on."""
     path = tmp_path / "a.jsonl"
     holder = spawn(
-        "import fcntl, sys\nfile = open(sys.argv[1], 'ab'); fcntl.flock(file, 2)\nprint(1, flush=True); sys.stdin.read()",
+        "import fcntl, sys\nfile = open(sys.argv[1], 'ab'); fcntl.flock(file, 2)\n"
+        "print(1, flush=True); sys.stdin.read()",
         path,
         stdin=subprocess.PIPE,
     )

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 
@@ -22,6 +22,7 @@ from otel_audit.cli import main
 from otel_audit.entry import MalformedLineError, parse_line
 from otel_audit.reader import verify_log
 from otel_audit.value import clean
+from otel_audit.verify.finding import Kind
 
 ROOT: Final = pathlib.Path(__file__).parents[2]
 VECTORS: Final = ROOT / "tests" / "vectors"
@@ -146,13 +147,27 @@ class TestLogs:
             expected_integrity=options.get("integrity", "chain"),
         )
         found = [
-            {name: getattr(finding, name) for name in ("kind", "severity", "line", "seq", "count")}
+            {
+                "kind": finding.kind,
+                "severity": finding.severity,
+                "file": pathlib.Path(finding.path).name,
+                "line": finding.line,
+                "seq": finding.seq,
+                "count": finding.count,
+            }
             for finding in report.findings
         ]
         assert found == case["expected"]["findings"]
         assert report.intact == case["expected"]["intact"]
         if not report.errors:
             assert report.anchored == case["expected"]["anchored"]
+
+    def test_any_name_stands_for_the_log(self, folder: pathlib.Path) -> None:
+        """The folder, each segment and a pattern give the same report."""
+        report = verify_log(folder / "audit.jsonl")
+        segments = list(folder.glob("*.jsonl"))
+        for path in (*segments, *([folder, folder / "audit*.jsonl", folder / "a*"] if segments else [])):
+            assert verify_log(path) == report
 
     def test_exit_status(self, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
         """The command line ends with the exit status that the vector says."""
@@ -169,6 +184,13 @@ class TestLogs:
             arguments += ["--integrity", options["integrity"]]
         assert main(arguments) == case["expected"]["exit_status"]
         assert capsys.readouterr().out
+
+
+def test_every_kind_has_a_vector() -> None:
+    """There are at least 60 logs with a finding, and none of its kinds is without one."""
+    cases = [json.loads((folder / "case.json").read_bytes())["expected"]["findings"] for folder in LOGS]
+    assert sum(bool(findings) for findings in cases) >= 60
+    assert {finding["kind"] for findings in cases for finding in findings} == set(get_args(Kind))
 
 
 class TestGenerator:

@@ -18,11 +18,12 @@ def finding(
     *,
     count: int = 1,
     severity: str | None = None,
+    file: str = "audit.jsonl",
 ) -> dict[str, object]:
     """Return one expected finding; severity follows from the kind unless given."""
     if severity is None:
         severity = "warning" if kind in WARNINGS else "info" if kind in INFORMATION else "error"
-    return {"kind": kind, "severity": severity, "line": line, "seq": seq, "count": count}
+    return {"kind": kind, "severity": severity, "file": file, "line": line, "seq": seq, "count": count}
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LogCase:
 
     name: str
     description: str
-    audit_jsonl: bytes | None
+    files: dict[str, bytes]
     findings: list[dict[str, object]]
     options: dict[str, object] = field(default_factory=dict)
     exit_status: int = 0
@@ -68,20 +69,26 @@ class Cases:
         self,
         name: str,
         description: str,
-        log: Lines | bytes | None,
+        log: Lines | bytes | dict[str, bytes] | None,
         *findings: dict[str, object],
         exit_status: int | None = None,
         key: bytes | None = None,
         mode: str = "chain",
         **options: object,
     ) -> None:
-        """Add a case; the exit status is 1 if a finding is an error, else 0, unless given."""
+        """Add a case: its one file ``audit.jsonl``, or all its files by name.
+
+        The exit status is 1 if a finding is an error, else 0, unless given.
+        """
         if exit_status is None:
             exit_status = int(any(f["severity"] == "error" for f in findings))
         if key is not None:
             options["hmac_key_file"] = "hmac.key"
-        data = text(log) if isinstance(log, list) else log
-        self.all.append(LogCase(name, description, data, list(findings), options, exit_status, key, mode))
+        if isinstance(log, dict):
+            files = log
+        else:
+            files = {} if log is None else {"audit.jsonl": text(log) if isinstance(log, list) else log}
+        self.all.append(LogCase(name, description, files, list(findings), options, exit_status, key, mode))
 
 
 def changed(lines: Lines, at: int, edit: Callable[[bytes], bytes]) -> Lines:

@@ -16,16 +16,25 @@ from tests.vectors.log_cases_broken import broken_cases
 from tests.vectors.log_cases_chain import chain_cases
 from tests.vectors.log_cases_fragment import fragment_cases
 from tests.vectors.log_cases_order import order_cases
+from tests.vectors.log_cases_rotation import rotation_cases
 from tests.vectors.log_cases_seal import seal_cases
+from tests.vectors.log_cases_segment import segment_cases
 from tests.vectors.member_cases import members
 from tests.vectors.value_cases import value_cases
 
 
 def log_cases() -> list[LogCase]:
     """Return all cases of logs."""
-    cases = [
-        case for group in (chain_cases, order_cases, broken_cases, seal_cases, fragment_cases) for case in group().all
-    ]
+    groups = (
+        chain_cases,
+        order_cases,
+        broken_cases,
+        seal_cases,
+        fragment_cases,
+        segment_cases,
+        rotation_cases,
+    )
+    cases = [case for group in groups for case in group().all]
     names = [case.name for case in cases]
     if len(set(names)) != len(names):
         raise ValueError("two cases have one name")
@@ -40,8 +49,8 @@ def write_json(path: Path, value: object) -> None:
 def write_log_case(folder: Path, case: LogCase) -> None:
     """Write the folder of one case."""
     folder.mkdir(parents=True, exist_ok=True)
-    if case.audit_jsonl is not None:
-        (folder / "audit.jsonl").write_bytes(case.audit_jsonl)
+    for name, data in case.files.items():
+        (folder / name).write_bytes(data)
     if case.key is not None:
         (folder / "hmac.key").write_bytes(case.key + b"\n")
     write_json(

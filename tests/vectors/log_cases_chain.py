@@ -167,6 +167,12 @@ def cut(cases: Cases) -> None:
         finding("malformed", 6, None),
     )
     cases.add(
+        "cut_under_writer",
+        "The log was cut to five entries while a writer had it open; it went on with entry 9.",
+        [*log[:5], *log[8:]],
+        finding("gap", 6, 6, count=3),
+    )
+    cases.add(
         "dropped_anchored",
         "Line 6 is gone, and an anchor lies on entry 6: the gap explains it.",
         without(log, 6),

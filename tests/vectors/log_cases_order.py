@@ -140,6 +140,20 @@ def forks(cases: Cases) -> None:
         finding("forked", 7, 6),
     )
     cases.add(
+        "opened_twice_at_once",
+        "Two writers began the log at the same moment, without a lock: the second stream is left over.",
+        [main[0], Writer(stream_id=OTHER_STREAM_ID).opened(), *main[1:]],
+        finding("inserted", 2, 1),
+    )
+    again = Writer()
+    again.opened({"audit.writer.id": uuid("second at once")})
+    cases.add(
+        "forked_at_genesis",
+        "The same with one stream id: two entries name genesis, and the log goes on behind the second.",
+        [again.lines[0], *main],
+        finding("forked", 1, 1),
+    )
+    cases.add(
         "forked_at_end",
         "Two last entries of equal length: the earlier one is the chain.",
         [*main[:6], branch[0]],

@@ -232,6 +232,10 @@ class Writer:
             },
         )
 
+    def rotated(self, number: int, *, to: str | None = None) -> bytes:
+        """Append the entry that ends segment ``number``."""
+        return self.lifecycle("rotated", {"audit.segment.next": to or NAMES[number]})
+
     def work(self) -> list[Callable[[], bytes]]:
         """Return the eight acts of the story that most logs tell, seq 2 to 9."""
         user = {"audit.delegation": ["user:ana", SERVICE]}
@@ -285,13 +289,14 @@ class Writer:
                 {**mail, "audit.phase": "intent"},
                 outcome="unknown",
                 span=5,
+                name=f"{stream} mail",
             ),
             lambda: self.record(
                 "mail.send",
                 {
                     **mail,
                     "audit.phase": "outcome",
-                    "audit.intent.id": uuid(f"{stream} 7"),
+                    "audit.intent.id": uuid(f"{stream} mail"),
                     "audit.duration": 1.5,
                     "error.type": "SMTPServerDisconnected",
                 },
@@ -324,6 +329,39 @@ def begun(acts: int, **settings: str | bytes | None) -> tuple[Writer, list[Calla
     for act in work[:acts]:
         act()
     return writer, work[acts:]
+
+
+NAMES = ("audit.jsonl", "audit.000002.jsonl", "audit.000003.jsonl", "audit.000004.jsonl")
+
+
+def previous(number: int, data: bytes) -> Members:
+    """Return what a segment's ``opened`` says of segment ``number``, which has these bytes."""
+    return {
+        "audit.segment.previous.name": NAMES[number - 1],
+        "audit.segment.previous.size": len(data),
+        "audit.segment.previous.sha256": sha256(data),
+    }
+
+
+def rotated_story(mode: str = "chain", key: bytes | None = None, stream_id: str = STREAM_ID) -> list[list[bytes]]:
+    """Return the story in three segments, of 6 (seq 1 to 6), 5 (7 to 11) and 3 lines (12 to 14)."""
+    writer = Writer(mode, key, stream_id)
+    segments: list[list[bytes]] = []
+    work = writer.work()
+    for number, acts in enumerate((work[:4], work[4:7], work[7:]), 1):
+        more: Members = {"audit.segment.number": number}
+        if segments:
+            more |= previous(number - 1, text(segments[-1]))
+        held = len(writer.lines)
+        writer.opened(more)
+        for act in acts:
+            act()
+        if number < 3:
+            writer.rotated(number)
+        else:
+            writer.closed()
+        segments.append(writer.lines[held:])
+    return segments
 
 
 def text(lines: list[bytes]) -> bytes:

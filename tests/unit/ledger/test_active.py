@@ -33,7 +33,7 @@ def made(path: Path, count: int = 2, **settings: Any) -> bytes:
 
 
 @pytest.fixture
-def keyed(tmp_path: Path) -> dict[str, str]:
+def keyed(tmp_path: Path) -> dict[str, Any]:
     """Return the setting of a key."""
     (tmp_path / "key").write_bytes(KEY)
     return {"hmac_key_file": str(tmp_path / "key")}
@@ -48,7 +48,7 @@ class TestSettings:
         (tmp_path / "other key").write_bytes(KEY[::-1])
         path = tmp_path / "a.jsonl"
 
-        def settings(word: str) -> dict[str, object]:
+        def settings(word: str) -> dict[str, Any]:
             return {"hmac_key_file": str(tmp_path / word)} if "key" in word else {"integrity": word}
 
         before = made(path, **settings(first))
@@ -221,7 +221,7 @@ class TestWhatStands:
         made(path, 1, integrity=mode)
         assert "recovered" in names(sound(path, mode=mode))
 
-    def test_a_keyed_log_recovers(self, tmp_path: Path, keyed: dict[str, str]) -> None:
+    def test_a_keyed_log_recovers(self, tmp_path: Path, keyed: dict[str, Any]) -> None:
         """A torn tail of a log with a key is declared, and a missing LF checked against the key."""
         path = tmp_path / "a.jsonl"
         for cut in (1, 9, 80, 160):

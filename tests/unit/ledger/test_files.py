@@ -189,30 +189,6 @@ def test_the_identity_of_a_path_follows_what_it_names(tmp_path: Path) -> None:
     os.close(fd)
 
 
-class TestReadKey:
-    def test_one_final_line_feed_is_not_part_of_the_key(self, tmp_path: Path) -> None:
-        """An editor's last line feed does not change the key."""
-        path = tmp_path / "key"
-        path.write_bytes(b"0123456789abcdef\n")
-        assert files.read_key(str(path)) == b"0123456789abcdef"
-        path.write_bytes(b"0123456789abcdef")
-        assert files.read_key(str(path)) == b"0123456789abcdef"
-
-    @pytest.mark.parametrize("content", [b"", b"short\n", b"0123456789abcde\n", b"0123456789abcdef\n\n", b"x" * 65537])
-    def test_a_key_that_is_none_is_refused(self, tmp_path: Path, content: bytes) -> None:
-        """Keys that are too short or too long, or that end in a line feed, are refused."""
-        path = tmp_path / "key"
-        path.write_bytes(content)
-        with pytest.raises(AuditConfigError, match="key"):
-            files.read_key(str(path))
-
-    def test_a_missing_key_file_is_named(self, tmp_path: Path) -> None:
-        """A key file that cannot be read is named in the error."""
-        with pytest.raises(AuditConfigError, match=r"absent: the key file cannot be read"):
-            files.read_key(str(tmp_path / "absent"))
-
-
-@pytest.mark.no_cover  # an interrupt inside of the tracer would leave its lock taken
 def test_an_interrupted_wait_for_the_lock_raises_at_once(tmp_path: Path) -> None:
     """A signal handler that raises ends the wait for a lock."""
     path = str(tmp_path / "a.jsonl")

@@ -166,7 +166,7 @@ def test_a_failed_sync_fails_all_who_share_it(tmp_path: Path, monkeypatch: pytes
     one = ledger(path, durability="always")
     one.open()
     sync = files.sync
-    failed = []
+    failed: list[int] = []
 
     def fail(fd: int) -> None:
         time.sleep(0.01)
@@ -231,7 +231,7 @@ def test_interrupts_in_leaders_and_followers(tmp_path: Path, interrupting: list[
                 errors.append(error)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
-    mine = []
+    mine: list[Ticket] = []
     with closing(one):
         for thread in threads:
             thread.start()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import os
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from otel_audit.errors import AuditError, AuditLogPoisonedError, AuditWriteError
-from otel_audit.ledger import Ledger, files
+from otel_audit.ledger import Ledger, files, writer
+from otel_audit.ledger.tail import Tail
 from tests.chain import Line
 from tests.ledgers import closing, draft, ledger, names, sound
 
@@ -273,10 +275,6 @@ class TestFailedWrite:
     @pytest.mark.parametrize("durability", ["always", "os"])
     def test_a_lock_that_fails(self, tmp_path: Path, durability: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lock that the system refuses is an error of this package, and is got over."""
-        import fcntl
-
-        from otel_audit.ledger import writer
-
         path = tmp_path / "a.jsonl"
         one = ledger(path, durability=durability)
 
@@ -606,8 +604,6 @@ def test_an_opening_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> Non
 
 def test_a_sequence_number_that_json_cannot_hold(tmp_path: Path) -> None:
     """At the largest seq that every reader can hold the log is at its end."""
-    from otel_audit.ledger.tail import Tail
-
     one: Ledger = ledger(tmp_path / "a.jsonl")
     with closing(one):
         one.append(draft())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import uuid
 from pathlib import Path
@@ -24,8 +25,6 @@ OWN = {
 
 def line(made: Draft) -> dict[str, object]:
     """Return the members of the line that a draft becomes."""
-    import json
-
     sealed, _ = seal(made, 1, format_time(0), GENESIS)
     members = json.loads(sealed)
     assert isinstance(members, dict)

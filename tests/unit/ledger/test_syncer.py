@@ -25,9 +25,20 @@ def until(condition: Callable[[], object], timeout_seconds: float = 5) -> None:
 def test_nothing_written_is_not_synced() -> None:
     """A syncer that nobody told of a write has no thread and syncs nothing."""
     syncs: list[float] = []
+    before = threading.enumerate()
     IntervalSyncer(lambda: syncs.append(0), 1).stop()
     assert syncs == []
-    assert not [thread for thread in threading.enumerate() if thread.name == "otel-audit-sync"]
+    assert threading.enumerate() == before
+
+
+def test_stopping_ends_the_thread_at_once() -> None:
+    """A syncer that is stopped does not sleep its interval out."""
+    before = set(threading.enumerate())
+    syncer = IntervalSyncer(lambda: None, 100_000)
+    syncer.wrote()
+    assert len(set(threading.enumerate()) - before) == 1
+    syncer.stop()
+    until(lambda: not set(threading.enumerate()) - before)
 
 
 def test_a_write_is_synced_within_the_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,44 @@ def test_an_anchor_reaches_over_segments(tmp_path: Path) -> None:
     assert verify_log(tmp_path, anchors=[anchor]).anchored
     report = verify_log(tmp_path, anchors=["453:" + "a" * 64])
     assert [(f.kind, f.seq) for f in report.findings] == [("truncated", 453)]
+
+
+FAULTS: dict[str, Callable[[list[bytes], int], None]] = {
+    "edited": lambda lines, at: lines.__setitem__(at, lines[at].replace(b'"success"', b'"failure"')),
+    "malformed": lambda lines, at: lines.__setitem__(at, lines[at][:-1]),
+    "duplicate": lambda lines, at: lines.insert(at, lines[at]),
+    "gap": lambda lines, at: lines.__delitem__(at),
+    "inserted": lambda lines, at: lines.insert(at, logs.seal(logs.entry(7, lines=-1), "ab" * 32)),
+    "reordered": lambda lines, at: lines.insert(at + 1, lines.pop(at)),
+}
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("at", [0, 1, 70, -3, -2, -1])
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_in_a_segment_is_one_finding(tmp_path: Path, kind: str, at: int, index: int) -> None:
+    """Wherever in a segment a line is changed, the line is the only finding."""
+    segments = write(tmp_path)
+    lines = list(segments[index])
+    at %= len(lines)
+    if kind == "reordered" and at == len(lines) - 1:
+        at -= 1
+    FAULTS[kind](lines, at)
+    (tmp_path / NAMES[index]).write_bytes(logs.join(lines))
+    found = [(f.kind, f.severity) for f in verify_log(tmp_path).findings]
+    # A line cut off the very end of a log leaves no trace.
+    end = index == 2 and at == len(segments[index]) - 1
+    assert found == ([] if kind == "gap" and end else [(kind, "error")])
+
+
+@pytest.mark.parametrize("source", [0, 1, 2])
+@pytest.mark.parametrize("target", [0, 1, 2])
+@pytest.mark.parametrize("at", [0, 75, 149])
+def test_a_line_moved_to_another_segment_is_reordered(tmp_path: Path, source: int, target: int, at: int) -> None:
+    """The segment that it came from, and the one that it went to, have no finding of their own."""
+    segments = [list(lines) for lines in write(tmp_path)]
+    line = segments[source].pop(at)
+    segments[target].insert(60, line)
+    for name, lines in zip(NAMES, segments, strict=True):
+        (tmp_path / name).write_bytes(logs.join(lines))
+    assert [f.kind for f in verify_log(tmp_path).findings] == ["reordered"]
