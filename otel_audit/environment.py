@@ -287,6 +287,10 @@ def _log_path(path: str | os.PathLike[str]) -> str:
         raise AuditConfigError(
             f"path: expected a name ending in .jsonl, and not in a segment number such as .000002.jsonl, got {name!r}"
         )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise AuditConfigError(f"path: a log's name stands in its entries, and must be UTF-8, got {name!r}") from None
     if "\n" in name or "\\" in name:
         raise AuditConfigError(f"path: a log's name has no line feed and no backslash, got {name!r}")
     return absolute

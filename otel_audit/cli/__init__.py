@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_request.code if isinstance(exit_request.code, int) else UNUSABLE
     try:
         status: int = COMMANDS[arguments.command].run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before the start: the exit status still tells
+            sys.stdout.flush()
     except BrokenPipeError:
         _discard_stdout()
         return PIPE_CLOSED

@@ -95,8 +95,10 @@ def audited(
         AuditRecordError: The format refuses the event name or another value.
         AuditConfigError: A setting is wrong, or ``capture`` names an argument that there is not.
 
-    A call raises `AuditWriteError` where its intent could not be recorded, and it did not run,
-    or where it returned and its outcome could not be recorded.
+    A call raises `AuditWriteError` where its intent could not be recorded: it did not run. Once
+    it ran, its own result or exception goes on, whatever becomes of the outcome entry: one that
+    could not be written is logged, counted, and missed by `otel-audit verify`, as its intent
+    stands in the log.
     """
     settings = {
         "action": action,

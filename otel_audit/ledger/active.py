@@ -439,8 +439,9 @@ def _not_ours(path: str, witness: Witness) -> AuditLogPoisonedError:
 
 
 def stands(file: ActiveFile, path: str, end: int, last_bytes: bytes) -> bool:
-    """Whether the log still holds these bytes up to that offset of that segment."""
+    """Whether the log holds these bytes up to that offset of that segment, or will with its next write."""
     if path == file.path:
-        return files.read(file.fd, end - len(last_bytes), end) == last_bytes
+        there = files.read(file.fd, end - len(last_bytes), end)
+        return last_bytes in {there, there + file.prefix}
     identity = files.path_identity(path)
     return identity is not None and files.stands_at(path, identity, end, last_bytes)

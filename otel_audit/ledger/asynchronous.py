@@ -75,14 +75,15 @@ class AsyncAppender:
         future: asyncio.Future[None] = loop.create_future()
         with self._lock:
             self._waiting.append((ticket, loop, future))
-            # a loop that was closed meanwhile never ran its callback
-            start = self._starter is None or self._starter.is_closed()
-            if start:
+            first = self._starter is None
+            if first:
                 self._starter = loop
-        if start:
+        if first:
             # once around the loop: the tasks that are ready now append first, undisturbed by a
             # sync under way (the file system holds their writes up), and share this one
             loop.call_soon(self._start)
+        elif self._starter is not loop:
+            self._start()  # that other loop may be busy, stopped or closed before it comes to it
         await future
 
     def _start(self) -> None:

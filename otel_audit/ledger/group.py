@@ -57,6 +57,7 @@ class Group:
             else:
                 self._wake(ticket.next)
         except BaseException:  # a signal handler raised: nobody may wait for this thread
+            ticket.gone = True  # others see this, whatever becomes of the rest
             try:
                 self._leave(ticket)
             except BaseException:
@@ -88,10 +89,8 @@ class Group:
     def _hand_over(self, leader: Ticket) -> None:
         """Finish the batch, give the lead to the first who waits now, wake the first follower."""
         first: Ticket | None = None
+        _settle(leader.batch)
         for ticket in reversed(leader.batch):
-            if not ticket.durable and ticket.error is None:
-                ticket.error = _interrupted()
-            ticket.done = True
             if ticket.wake is not None and ticket is not leader:
                 ticket.next, first = first, ticket
         successor: Ticket | None = None
@@ -117,8 +116,13 @@ class Group:
     def _goes_on(self, ticket: Ticket) -> bool:
         """Whether a waiting thread need not be woken: its batch is done, or nobody leads."""
         with self._lock:
-            if not ticket.done and ticket in self._queue and (self._leader is None or self._leader.gone):
-                self._leader = ticket
+            leader = self._leader
+            if leader is None or leader.gone:
+                _settle(() if leader is None else leader.batch)
+                if ticket in self._queue:
+                    self._leader = ticket
+                else:
+                    _settle((ticket,))
             if not ticket.done and self._leader is not ticket:
                 return False
             ticket.woken = True
@@ -127,14 +131,20 @@ class Group:
 
     def _leave(self, ticket: Ticket) -> None:
         """Clean up behind a thread that was interrupted while it waited or led. Can be repeated."""
-        with self._lock:
-            ticket.gone = True
         if ticket.wake is not None:
             _thread.lock = None  # whether it is held is unknown
         if ticket.batch or self._leader is ticket:
             self._hand_over(ticket)
         self._wake(ticket.next)
         ticket.batch = ()
+
+
+def _settle(batch: Sequence[Ticket]) -> None:
+    """Finish tickets whose commit has ended: who is not durable has failed. Can be repeated."""
+    for ticket in batch:
+        if not ticket.durable and ticket.error is None:
+            ticket.error = _interrupted()
+        ticket.done = True
 
 
 def _own_lock() -> threading.Lock:

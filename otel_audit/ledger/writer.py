@@ -136,6 +136,9 @@ class Writer:
                 file.check_path()
                 file.checked_ns = now_ns
             if rotate or self._is_full(file, tickets, now_ns):
+                if not wait:
+                    files.unlock(file.fd)
+                    return False
                 file = self._rotate(file, now_ns)
                 now_ns = time_ns()  # others may have written the next segment's first entries meanwhile
             self._append_to(file, tickets, now_ns, begun)
@@ -232,6 +235,12 @@ class Writer:
                 file.retired = error
                 raise _write_error(self._settings.path, "synced", error) from error
             self.syncs.add(perf_counter() - began)
+            if not self._always:  # appends look at the path only now and then
+                try:
+                    file.check_path()
+                except AuditLogPoisonedError as error:
+                    file.retired = error
+                    raise
             file.synced = mark
             unsynced = file.unsynced
             while unsynced and unsynced[0].end <= mark[0]:
@@ -258,6 +267,7 @@ class Writer:
             if self.poisoned is None and self.file is None and (self._doubtful or self.drops.pending):
                 self.write(())
             if self.poisoned is None and self.file is not None and self._lifecycle is not None:
+                self.file.checked_ns = 0  # a log that is gone is noticed at the latest now
                 closed = self._lifecycle.closed(_new_id(), time_ns(), self.entries, self.drops.total)
                 self._max_bytes = self._max_age_ns = sys.maxsize  # no segment is begun for it
                 self.write((Ticket(closed),))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from opentelemetry._logs import LogRecord
 from opentelemetry.context import Context, get_current
 
-from otel_audit.errors import AuditWriteError
+from otel_audit.errors import AuditConfigError, AuditWriteError
 from otel_audit.record import Actor, AuditReceipt, AuditRecord, Decision, Outcome, Source, Target
 from otel_audit.value import clean_text
 
@@ -266,7 +266,7 @@ class AuditLogger:
             channel.logger.emit(cast("LogRecord", record))
             if record.ticket is None:
                 raise _nobody_wrote()
-        except AuditWriteError as error:
+        except (AuditWriteError, AuditConfigError) as error:
             return channel.provider.failed(record, error, on_failure)
         return _receipt(record)
 
@@ -285,7 +285,7 @@ class AuditLogger:
             if record.draft is None:
                 raise _nobody_wrote()
             ticket = await channel.provider.exporter.aappend(record.draft)
-        except AuditWriteError as error:
+        except (AuditWriteError, AuditConfigError) as error:
             return channel.provider.failed(record, error, on_failure)
         channel.provider.processor.complete(record, ticket)
         return _receipt(record)

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 
 from otel_audit.ledger import Ledger, LedgerStats
 
 _ledgers: weakref.WeakKeyDictionary[Ledger, dict[str, tuple[int, float]]] = weakref.WeakKeyDictionary()
-_created = False
-
 Read = Callable[[LedgerStats], float]
 
 
 def observe(ledger: Ledger) -> None:
     """Have a ledger's figures collected by the application's meter provider for as long as it lives."""
-    global _created
     _ledgers[ledger] = {}
-    if _created:
-        return
-    _created = True
+    _create_instruments()
+
+
+@cache
+def _create_instruments() -> None:
+    """Create the instruments, once a process: they observe whatever ledgers there are."""
     meter = get_meter("otel_audit")
     meter.create_observable_counter(
         "audit.records.emitted", [_each(lambda stats: stats.records)], "{record}", "Audit records written to the log"

@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_audit.environment import OnFailure, check_on_failure
-from otel_audit.errors import AuditRecordError, AuditWriteError
+from otel_audit.errors import AuditError, AuditRecordError, AuditWriteError
 from otel_audit.record import Actor, AuditReceipt
 
 from .exporter import AuditFileLogExporter
@@ -167,11 +167,11 @@ class AuditProvider:
             )
         return self._service_actor
 
-    def failed(self, record: AuditLogRecord, error: AuditWriteError, on_failure: OnFailure | None) -> AuditReceipt:
+    def failed(self, record: AuditLogRecord, error: AuditError, on_failure: OnFailure | None) -> AuditReceipt:
         """Answer for a record that is not in the log: raise, or count it and go on.
 
         Raises:
-            AuditWriteError: Failures are closed.
+            AuditError: This error: failures are closed.
         """
         if (on_failure or self.on_failure) == "closed":
             raise error

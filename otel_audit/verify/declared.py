@@ -17,9 +17,8 @@ from otel_audit.verify.segment import Segment, read_blocks
 
 STRENGTH: Final[dict[str, int]] = {"none": 0, "hash": 1, "chain": 2}
 _MODES: Final[dict[str, Integrity]] = {"none": "none", "hash": "hash", "chain": "chain"}
-# No writer leaves one line of so many bytes: a file enlarged by a hole is read once, not twice.
-_MAX_HOLE_BYTES: Final = 1 << 26
-_MARK: Final = b'"audit.log.opened"'
+_MARKS: Final = (b'"audit.log.opened"', b"\\u00")
+"""What a line that may be an ``opened`` holds: a name in ASCII can be spelt otherwise only by such escapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,7 @@ def find_declaration(segments: Iterable[Segment]) -> tuple[Stated | None, Declar
     edited: Declared | None = None
     for number, segment in enumerate(segments):
         for block in read_blocks(segment):
-            if block.kind == "piece" and block.offset > _MAX_HOLE_BYTES:
-                break
-            if block.kind != "lines" or (stated is not None and _MARK not in block.data):
+            if block.kind != "lines" or (stated is not None and not any(mark in block.data for mark in _MARKS)):
                 continue
             at = block.offset
             for line in block.data.split(b"\n"):
@@ -77,7 +74,7 @@ def find_declaration(segments: Iterable[Segment]) -> tuple[Stated | None, Declar
                     stated = _stated(line, number, at)
                     if stated is not None and stated.version not in (None, semconv.FORMAT_VERSION):
                         return stated, _UNDECLARED
-                if _MARK in line:
+                if any(mark in line for mark in _MARKS):
                     declared, sound = _declaration(line, (number, at))
                     if declared is not None and sound:
                         return stated, declared

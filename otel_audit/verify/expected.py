@@ -61,7 +61,7 @@ def check_declaration(
         return
     ours = f"the key {key_id(key)}"
     if declared.key_id is None:
-        if entry is not None:
+        if any(scan.entries):
             drafts.add("mac_missing", place, offset, seq, ours, "a log that declares no key")
     else:
         drafts.add("mac_invalid", place, offset, seq, ours, f"the key {declared.key_id}")

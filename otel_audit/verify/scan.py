@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from otel_audit.line import MAX_LINE_BYTES
+from otel_audit.verify.columns import Columns
 from otel_audit.verify.finding import Kind
 from otel_audit.verify.judge import Judge, Verdict
 from otel_audit.verify.linked import Linked, Links
 from otel_audit.verify.notes import Notes
+from otel_audit.verify.pieces import Pieces
 from otel_audit.verify.region import Region, Unreadable
 from otel_audit.verify.run import Place, Run, line_hash
 from otel_audit.verify.seal import split_seal
@@ -21,7 +23,8 @@ from otel_audit.verify.sound import Follower
 
 # Lines of these kinds can follow one another by the thousand, each linked to the next.
 _LINKED_KINDS: Final[frozenset[Kind | None]] = frozenset({None, "mac_missing", "mac_invalid"})
-_LIFECYCLE_MARK: Final = b'"event_name":"audit.log.'
+_LIFECYCLE_MARKS: Final = (b'"event_name":"audit.log.', b"\\u00")
+"""What a lifecycle entry holds: a name in ASCII can be spelt otherwise only by such escapes."""
 
 
 @dataclass(slots=True)
@@ -61,7 +64,8 @@ class Scan:
         """Read all segments, once."""
         declared = self.judge.declared
         links = Links(declared.mode, declared.key_id is not None, self.judge.key)
-        follower = Follower(self.notes, links.tail_bytes)
+        pieces = Pieces(links.tail_bytes)
+        ways = Columns(self.notes, pieces), Follower(self.notes, pieces)
         for number, segment in enumerate(self.segments):
             active = number == len(self.segments) - 1 and segment.name not in self.closed
             digest = None if active else hashlib.sha256()
@@ -72,12 +76,12 @@ class Scan:
             for block in read_blocks(segment):
                 if digest is not None:
                     digest.update(block.data + (b"" if block.kind in ("piece", "tail") else b"\n"))
-                at = self._block(block, number, at, links, follower)
+                at = self._block(block, number, at, links, ways)
             self._close_region(torn=False)
             if digest is not None:
                 self.digests[number] = digest.hexdigest()
 
-    def _block(self, block: Block, number: int, at: int, links: Links, follower: Follower) -> int:
+    def _block(self, block: Block, number: int, at: int, links: Links, ways: tuple[Columns, Follower]) -> int:
         """Take a block; return the line after it."""
         if block.kind != "lines":
             return self._unreadable_block(block, number, at)
@@ -93,7 +97,7 @@ class Scan:
             return at + count
         index, offset = 0, block.offset
         if linked is not None and not self.chain_only:
-            index = self._follow(follower, linked, number, at, offset)
+            index = self._follow(ways, linked, number, at, offset)
             offset += linked.bounds[index]
             if index == len(linked.hashes):
                 return at + index
@@ -105,13 +109,20 @@ class Scan:
 
     def _only_links(self, data: bytes) -> bool:
         # The log's own entries tell how segments hang together; one segment needs none of them.
-        return self.chain_only and (len(self.segments) == 1 or _LIFECYCLE_MARK not in data)
+        return self.chain_only and (len(self.segments) == 1 or not any(mark in data for mark in _LIFECYCLE_MARKS))
 
-    def _follow(self, follower: Follower, linked: Linked, number: int, at: int, offset: int) -> int:
+    def _follow(self, ways: tuple[Columns, Follower], linked: Linked, number: int, at: int, offset: int) -> int:
         """Take lines that follow soundly from the current run; return the index behind them."""
         assert self._run is not None
-        index = 0
+        columns, follower = ways
         first_seq, hashes = self._run.last_seq + 1, linked.hashes
+        observed = columns.take(linked, first_seq, self._observed, Place(number, at), offset)
+        if observed is not None:
+            self._observed = observed
+            self._keep_anchors(hashes, first_seq, 0, len(hashes), number, at)
+            self._extend(hashes[-1], len(hashes), number, at, offset)
+            return len(hashes)
+        index = 0
         while index < len(hashes):
             place = Place(number, at + index)
             taken, self._observed = follower.plain(linked, index, first_seq + index, self._observed, place, offset)
@@ -128,7 +139,7 @@ class Scan:
                 run = self._run
                 if run is None or run.kind is not None or run.ends != self._ends(hashes[index - 1]):
                     break
-                follower.learn(line)
+                follower.pieces.learn(line)
         return index
 
     def _extend(self, end: str, count: int, number: int, at: int, offset: int) -> None:
@@ -195,7 +206,7 @@ class Scan:
             if linked and verdict.kind is None and observed < self._observed:
                 self.notes.clock(place, offset, verdict.seq, self._observed, observed)
             self.notes.entry(members, place, offset)
-        elif _LIFECYCLE_MARK in line:
+        elif any(mark in line for mark in _LIFECYCLE_MARKS):
             self.notes.entry(members, place, offset)
         self._observed = observed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 
 from otel_audit import semconv
 from otel_audit.segment_name import segment_name
@@ -20,10 +21,13 @@ _PREVIOUS = (
 )
 
 
-def missing_numbers(scan: Scan) -> list[int]:
-    """Return the numbers of segments that are not there though later ones are."""
-    there = {segment.number for segment in scan.segments}
-    return [number for number in range(1, max(there, default=0)) if number not in there]
+def missing_numbers(scan: Scan) -> list[range]:
+    """Return the runs of numbers of segments that are not there though later ones are.
+
+    As ranges: the name of one file can claim any number of others.
+    """
+    numbers = [0, *sorted({segment.number for segment in scan.segments})]
+    return [range(before + 1, after) for before, after in pairwise(numbers) if after > before + 1]
 
 
 def check_segments(scan: Scan, chain: Chain, first_name: str, checksums: Checksums, drafts: Drafts) -> None:
@@ -69,10 +73,10 @@ class _Check:
 
     def missing(self) -> None:
         """Name the segments that are not there, though later ones are."""
-        for number in missing_numbers(self.scan):
+        for lost in missing_numbers(self.scan):
             # Stands where the next one does: behind the file that it should follow.
-            index = next(i for i, s in enumerate(self.scan.segments) if s.number > number)
-            self._add_missing(Place(index, 0), number)
+            index = next(i for i, s in enumerate(self.scan.segments) if s.number >= lost.stop)
+            self._add_missing(Place(index, 0), lost.start, lost.stop - lost.start)
 
     def begins(self, index: int) -> None:
         """Hold the first entry of a segment against the segment's number."""
@@ -139,9 +143,10 @@ class _Check:
             elif index == len(self.scan.segments) - 1:
                 self._add_missing(place, self.scan.segments[index].number + 1)
 
-    def _add_missing(self, place: Place, number: int) -> None:
+    def _add_missing(self, place: Place, number: int, count: int = 1) -> None:
         name = segment_name(self.first_name, number)
-        self.drafts.add("segment_missing", place, None, None, name, "no such file", path=self.folder + name)
+        path = self.folder + name
+        self.drafts.add("segment_missing", place, None, None, name, "no such file", path=path, count=count)
 
     def _opened(self, index: int) -> Lifecycle | None:
         """Return the ``opened`` that a segment begins with."""

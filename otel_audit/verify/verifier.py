@@ -159,7 +159,7 @@ def _add_inserted(group: Sequence[Run], drafts: Drafts) -> None:
         drafts.add("inserted", first.first, first.offset, first.seq, expected, got, count=count)
 
 
-def _add_break(broken: Break, missing: Sequence[int], scan: Scan, drafts: Drafts) -> None:
+def _add_break(broken: Break, missing: Sequence[range], scan: Scan, drafts: Drafts) -> None:
     before, after, explained = broken
     if explained:
         return
@@ -167,7 +167,7 @@ def _add_break(broken: Break, missing: Sequence[int], scan: Scan, drafts: Drafts
     if after.seq > seq + 1:
         number = scan.segments[after.segment].number
         from_number = scan.segments[before.segment].number if before else 0
-        if any(from_number < lost < number for lost in missing):
+        if any(from_number < lost.start < number for lost in missing):
             return
         expected, got = f"seq {seq + 1}", f"seq {after.seq}"
         count = after.seq - seq - 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from tests.faults import strace
 from tests.faults.aftermath import Aftermath, judge
@@ -69,11 +70,8 @@ class Case:
         """Return what the victim printed, and how it ended where that must not be."""
         victim = self.operation.victim(path)
         if self.fault.startswith(_SHORT_PREFIX):
-            behind = self.fault.removeprefix(_SHORT_PREFIX)
-            short = type(victim)(
-                *(victim.path, victim.records, victim.filler_bytes, victim.max_segment_bytes),
-                *(self.call.number, self.taken, behind),
-            )
+            behind = cast(Behind, self.fault.removeprefix(_SHORT_PREFIX))
+            short = dataclasses.replace(victim, short_write=self.call.number, taken=self.taken, behind=behind)
             done = subprocess.run(short.command(), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
             ended_well = done.returncode < 0 if behind == "killed" else done.returncode == 0
             return done.stdout, "" if ended_well else f"ended with {done.returncode}: {done.stderr}"

@@ -22,7 +22,8 @@ WRITER = """
 import os, random, sys, threading
 from tests.ledgers import draft, ledger
 
-path, emits, threads, segment_bytes, out, of_a_child = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5], int(sys.argv[6])
+path, out = sys.argv[1:3]
+emits, threads, segment_bytes, of_a_child = map(int, sys.argv[3:])
 one = ledger(path, durability="always", lock_timeout_millis=60_000, max_segment_bytes=segment_bytes)
 out = os.open(out, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 children = []
@@ -62,7 +63,7 @@ print(len(children))
 def test_one_chain_over_all_segments(tmp_path: Path) -> None:
     """8 processes × 8 threads with forks, rotating every 256 KiB, make one linear chain with every receipt in it."""
     path, out = tmp_path / "a.jsonl", tmp_path / "receipts"
-    options = (path, EMITS, THREADS, SEGMENT_BYTES, out, EMITS_OF_A_CHILD)
+    options = (path, out, EMITS, THREADS, SEGMENT_BYTES, EMITS_OF_A_CHILD)
     processes = [spawn(WRITER, *options) for _ in range(PROCESSES)]
     children = 0
     try:

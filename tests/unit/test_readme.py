@@ -233,7 +233,7 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 def test_the_settings_are_those_of_configure() -> None:
     """The table of settings names the arguments of `configure`, and their variables, and no others."""
-    table = API[API.index("## Settings") : API.index("## An action")]
+    table = API[API.index("## Settings") : API.index("## Segments and a key")]
     rows = [row.split("|")[1:4] for row in table.splitlines() if row.startswith("| `")]
     assert {row[0].strip(" `") for row in rows} == set(inspect.signature(otel_audit.configure).parameters)
     variables = {name for name in vars(environment) if name.startswith("OTEL_AUDIT_")}

@@ -103,8 +103,10 @@ class TestLock:
             holder.stdin.close()
             holder.wait(5)
             files.lock(fd, str(path), 50)
-            assert not files.try_lock(os.open(path, os.O_RDWR))
+            other = os.open(path, os.O_RDWR)
+            assert not files.try_lock(other)
             files.close(fd)
+            os.close(other)
 
     def test_closing_unlocks_though_a_child_holds_the_same_file(self, tmp_path: Path) -> None:
         """A lock does not outlive its owner's close where a fork copied the open file."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -200,9 +201,10 @@ def test_a_failed_sync_fails_all_who_share_it(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.fixture
-def interrupting() -> Iterator[list[int]]:
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Raise KeyboardInterrupt at each SIGALRM; yield a list that counts them."""
     count = [0]
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # it strikes in callbacks, too
 
     def interrupt(number: int, frame: object) -> None:
         count[0] += 1

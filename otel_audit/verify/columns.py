@@ -1,0 +1,254 @@
+"""The quickest way over lines that follow soundly: a block at a time, column by column.
+
+Lines whose pieces are of equal lengths are cut into fields by one format, and each column of
+fields is checked at once. It proves all lines of a block or says nothing of any of them: then
+they go one at a time (`otel_audit.verify.sound`).
+
+What was measured, per line of 750 bytes: cutting it into fields 0.3 µs; the attributes that do
+not repeat read and written one line at a time 0.4 µs, all at once 0.2 µs.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from otel_audit import semconv
+from otel_audit.verify.linked import Linked
+from otel_audit.verify.notes import Notes
+from otel_audit.verify.pieces import (
+    HEX_DASH,
+    ID,
+    MAX_BRACKETS,
+    MAX_FLAT_BYTES,
+    OBSERVED,
+    TIME,
+    TRACE,
+    TRACE_BYTES,
+    TRACE_START,
+    VERSION,
+    Pieces,
+    brackets,
+)
+from otel_audit.verify.run import Place
+
+_MAX_SHAPES: Final = 4  # beyond that, one line at a time is as quick
+_MAX_PAUSE: Final = 31
+
+
+class _Shape(NamedTuple):
+    """Lengths of the pieces of a line."""
+
+    start: int
+    actor: int
+    end: int
+    traced: bool
+
+
+class _Lines(NamedTuple):
+    """Lines of one shape, and what differs between them."""
+
+    rows: Sequence[int]
+    ids: Sequence[bytes]
+    observed: list[tuple[bytes, bytes]]
+    members: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Columns:
+    """Takes linked lines a block at a time.
+
+    Attributes:
+        pieces: What is known of them.
+    """
+
+    notes: Notes
+    pieces: Pieces
+    _shapes: list[_Shape] = field(default_factory=list)
+    _pause: int = 0  # blocks to leave out after the last failure
+    _left: int = 0
+
+    def take(self, linked: Linked, seq: int, observed: str, place: Place, offset: int) -> str | None:
+        """Return the last ``observed_time`` of lines that are all proved sound, else None.
+
+        Args:
+            linked: The lines.
+            seq: Of the first.
+            observed: ``observed_time`` of the line before.
+            place: Of the first.
+            offset: Of the first.
+        """
+        if self._left:
+            self._left -= 1
+            return None
+        groups = self._groups(linked, len('{"seq":,') + len(str(seq)))
+        if groups is not None:
+            times = groups[0].observed if len(groups) == 1 else _in_order(groups)
+            before = observed.encode()
+            ordered = (OBSERVED + before[:20], before[20:29]) <= times[0]
+            if ordered and sorted(times) == times:
+                self._pause = 0
+                self._note_phases(groups, linked.bounds, seq, place, offset)
+                return _text(times[-1])
+        self._pause = self._left = min(2 * self._pause + 1, _MAX_PAUSE)
+        return None
+
+    def _groups(self, linked: Linked, time_at: int) -> list[_Lines] | None:
+        """Return the lines by shape, None if one of them is not proved sound."""
+        groups: list[_Lines] = []
+        rows: Sequence[int] = range(len(linked.hashes))
+        tried = 0
+        while rows:
+            if tried == len(self._shapes):
+                shape = self._shape(linked.line(rows[0]), time_at)
+                if shape is None or shape in self._shapes or tried == _MAX_SHAPES:
+                    # Those that fit no more make room.
+                    self._shapes = self._shapes[1:] if tried == _MAX_SHAPES else self._shapes
+                    return None
+                self._shapes.append(shape)
+            fitting = self._fitting(linked, rows, self._shapes[tried], time_at)
+            tried += 1
+            if fitting is None:
+                return None
+            if fitting.rows:
+                groups.append(fitting)
+                taken = () if len(fitting.rows) == len(rows) else set(fitting.rows)
+                rows = [row for row in rows if row not in taken] if taken else ()
+        return groups
+
+    def _shape(self, line: bytes, time_at: int) -> _Shape | None:
+        name_at = time_at + 37
+        id_at = line.find(ID, name_at) + 34
+        actor_at = id_at + 36
+        rest_at = line.find(VERSION, actor_at) + 31
+        end_at = line.rfind(OBSERVED, rest_at, -self.pieces.tail_bytes) + 47
+        start, actor, end = line[name_at:id_at], line[actor_at:rest_at], line[end_at : -self.pieces.tail_bytes]
+        if start not in self.pieces.starts or actor not in self.pieces.actors or end not in self.pieces.ends:
+            return None
+        return _Shape(len(start), len(actor), len(end), line.startswith(TRACE_START, end_at - 47 - TRACE_BYTES))
+
+    def _fitting(self, linked: Linked, rows: Sequence[int], shape: _Shape, time_at: int) -> _Lines | None:
+        """Return those of some lines that have a shape; None if one of those is not proved sound."""
+        data, bounds, pieces = linked.data, linked.bounds, self.pieces
+        # What stands before `observed_time`: the span context, or the brace behind the attributes.
+        before_bytes = TRACE_BYTES if shape.traced else 1
+        behind = before_bytes + 47 + shape.end + pieces.tail_bytes + 1
+        if len(rows) == len(linked.hashes):
+            heads_at = [at + time_at for at in bounds[:-1]]
+            ends_at = [stop - behind for stop in bounds[1:]]
+        else:
+            heads_at = [bounds[row] + time_at for row in rows]
+            ends_at = [bounds[row + 1] - behind for row in rows]
+        head_form = struct.Struct(f"28s9s{shape.start}s36s{shape.actor}s").unpack_from
+        end_form = struct.Struct(f"{before_bytes}s38s9s{shape.end}s").unpack_from
+        if ends_at[0] < 0:
+            return None  # the first line is shorter than these
+        try:
+            heads = list(map(head_form, repeat(data), heads_at))
+            tails = list(map(end_form, repeat(data), ends_at))
+        except struct.error:
+            return None  # the last line is
+        seconds, nanos, starts, ids, actors = zip(*heads, strict=True)
+        befores, observed_seconds, observed_nanos, ends = zip(*tails, strict=True)
+        if not (
+            _among(starts, pieces.starts)
+            and _among(actors, pieces.actors)
+            and _among(ends, pieces.ends)
+            and _before(befores, traced=shape.traced)
+        ):
+            kept = [
+                row
+                for row, start, actor, end, before in zip(rows, starts, actors, ends, befores, strict=True)
+                if start in pieces.starts
+                and actor in pieces.actors
+                and end in pieces.ends
+                and _before((before,), traced=shape.traced)
+            ]
+            return self._fitting(linked, kept, shape, time_at) if kept else _Lines((), (), [], [])
+        if (
+            not all(pieces.second(each, TIME) for each in set(seconds))
+            or not all(pieces.second(each, OBSERVED) for each in set(observed_seconds))
+            or not b"".join((*nanos, *observed_nanos)).isdigit()
+            or b"".join(ids).translate(None, HEX_DASH)
+        ):
+            return None
+        head_bytes = 37 + shape.start + 36 + shape.actor
+        rests_at = [at + head_bytes for at in heads_at]
+        stops = ends_at if shape.traced else [at + 1 for at in ends_at]
+        observed = list(zip(observed_seconds, observed_nanos, strict=True))
+        different = set(actors)
+        closed = {actor[-1:] for actor in different}
+        if closed == {b"}"}:
+            return _Lines(rows, ids, observed, []) if rests_at == stops else None
+        if closed != {b","}:
+            return None
+        members = _members([data[at:stop] for at, stop in zip(rests_at, stops, strict=True)])
+        if members is None:
+            return None
+        names: frozenset[str] = frozenset().union(*members)
+        if not all(names.isdisjoint(pieces.actors[actor]) for actor in different):
+            return None
+        return _Lines(rows, ids, observed, members if semconv.AUDIT_PHASE in names else [])
+
+    def _note_phases(self, groups: list[_Lines], bounds: list[int], seq: int, place: Place, offset: int) -> None:
+        phases = [
+            (row, members, record_id, observed)
+            for group in groups
+            if group.members
+            for row, members, record_id, observed in zip(
+                group.rows, group.members, group.ids, group.observed, strict=True
+            )
+            if semconv.AUDIT_PHASE in members
+        ]
+        for row, members, record_id, observed in sorted(phases, key=lambda each: each[0]):
+            where = Place(place.segment, place.line + row)
+            self.notes.phase(members, record_id.decode(), _text(observed), where, offset + bounds[row], seq + row)
+
+
+def _among(column: Sequence[bytes], known: set[bytes] | dict[bytes, frozenset[str]]) -> bool:
+    first = column[0]
+    # Equal ones are told by comparing, a tenth of what it costs to hash them.
+    return first in known and (column.count(first) == len(column) or all(each in known for each in column))
+
+
+def _before(column: Sequence[bytes], *, traced: bool) -> bool:
+    return all(map(TRACE.fullmatch, set(column))) if traced else column.count(b"}") == len(column)
+
+
+def _members(texts: list[bytes]) -> list[dict[str, Any]] | None:
+    """Return the objects that these texts are, each with ``{`` before it; None if one is none.
+
+    Nor may one be empty, or written in another way than orjson's.
+    """
+    lengths = list(map(len, texts))
+    if min(lengths) < 2:
+        return None
+    if max(lengths) > MAX_FLAT_BYTES and any(brackets(text) >= MAX_BRACKETS for text in texts):
+        return None
+    try:
+        if any(b"},{" in text for text in texts):
+            values = [orjson.loads(b"{" + text) for text in texts]
+        else:
+            # No text has an LF, so none of those between them lies in a string. What separates
+            # the objects of the array is a comma between braces, which stands in no text: so
+            # each of them is just one text.
+            values = orjson.loads(b"[{" + b",\n{".join(texts) + b"]")
+        same = orjson.dumps(values, option=orjson.OPT_STRICT_INTEGER) == b"[{" + b",{".join(texts) + b"]"
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
+    return values if same and len(values) == len(texts) and set(map(type, values)) == {dict} else None
+
+
+def _in_order(groups: list[_Lines]) -> list[tuple[bytes, bytes]]:
+    times = {row: each for group in groups for row, each in zip(group.rows, group.observed, strict=True)}
+    return [times[row] for row in range(len(times))]
+
+
+def _text(observed: tuple[bytes, bytes]) -> str:
+    second, nanos = observed
+    return (second[len(OBSERVED) :] + nanos).decode() + "Z"

@@ -1,0 +1,148 @@
+"""A full disk in the middle of a rotation, and processes that lose records to it with failures open."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from otel_audit.errors import AuditWriteError
+from otel_audit.ledger import Ticket
+from otel_audit.reader import verify_log
+from tests import chain
+from tests.chain import Line, check_log
+from tests.ledgers import draft, ledger, none_missing, spawn
+
+SEGMENT_BYTES = 64 * 1024
+PAGE_BYTES = 4096
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder on a disk of 1 MiB; skip the test where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if sys.platform != "linux" or shutil.which("mount") is None:
+        pytest.skip("a tmpfs is mounted with mount, on Linux")
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=9)
+    if done.returncode:
+        pytest.skip(f"mounting a tmpfs needs root: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=9)
+
+
+def fill(disk: Path, free_pages: int = 0) -> Path:
+    """Take all room but for so many pages."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * PAGE_BYTES):
+            pass
+    with filler.open("r+b") as file:
+        file.truncate(filler.stat().st_size - free_pages * PAGE_BYTES)
+    return filler
+
+
+def sound(path: Path, tickets: list[Ticket]) -> list[Line]:
+    """Assert that a log is sound over its segments and holds these tickets."""
+    lines = check_log(path)
+    assert verify_log(path).errors == ()
+    none_missing(lines, [(ticket.seq, ticket.hash) for ticket in tickets])
+    return lines
+
+
+def dropped(lines: list[Line]) -> int:
+    """Return how many records a log says were lost."""
+    return sum(line.attributes["audit.dropped.count"] for line in lines if line.name == "audit.log.dropped")
+
+
+@pytest.mark.parametrize("free_pages", range(6))
+@pytest.mark.parametrize("durability", ["always", "os"])
+def test_in_the_middle_of_a_rotation(disk: Path, durability: str, free_pages: int) -> None:
+    """Wherever in a rotation the disk becomes full, nothing is acknowledged in vain; with room again it is finished."""
+    path = disk / "a.jsonl"
+    one = ledger(path, durability=durability, max_segment_bytes=SEGMENT_BYTES)
+    tickets: list[Ticket] = []
+    refused = 0
+    for _ in range(2):
+        while not tickets or one.stats().size_bytes < SEGMENT_BYTES - 2 * PAGE_BYTES:
+            tickets.append(one.append(draft(size_bytes=1000)))
+        filler = fill(disk, free_pages)
+        for _ in range(40):
+            try:
+                tickets.append(one.append(draft(size_bytes=1000)))
+            except AuditWriteError:
+                refused += 1
+        with pytest.raises(AuditWriteError, match="No space left on device"):
+            one.append(draft(size_bytes=6 * PAGE_BYTES))
+        filler.unlink()
+        tickets.append(one.append(draft()))
+        one.rotate()
+        tickets.append(one.append(draft()))
+    one.close()
+    assert refused
+    sound(path, tickets)
+    assert len(chain.segments(path)) >= 3
+
+
+OPEN = """
+import os, sys
+from otel_audit import AuditProvider
+from otel_audit.pipeline.exporter import AuditFileLogExporter
+
+exporter = AuditFileLogExporter(sys.argv[1], max_segment_bytes=int(sys.argv[2]))
+provider = AuditProvider(exporter, on_failure="open")
+audit = provider.get_audit_logger("test")
+print("ready", flush=True)
+for word in sys.stdin:
+    lost = sum(not audit.emit("test.event", attributes={"filler": "x" * 3000}).recorded for _ in range(int(word)))
+    print(lost, flush=True)
+provider.shutdown()
+"""
+
+
+def test_failures_open_in_many_processes(disk: Path) -> None:
+    """Each process declares exactly what it lost, over rotations, whoever writes first when there is room again."""
+    path = disk / "a.jsonl"
+    processes = [spawn(OPEN, path, SEGMENT_BYTES, stdin=subprocess.PIPE) for _ in range(3)]
+
+    def told(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    def lost_by(emits: int) -> int:
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{emits}\n")
+            process.stdin.flush()
+        return sum(int(told(process)) for process in processes)
+
+    lost = 0
+    try:
+        assert [told(process) for process in processes] == ["ready"] * 3
+        for emits in (5, 30):
+            assert lost_by(emits) == 0
+            filler = fill(disk, free_pages=3)
+            lost_now = lost_by(20)
+            assert lost_now >= 50
+            lost += lost_now
+            filler.unlink()
+        assert lost_by(2) == 0
+        for process in processes:
+            process.communicate(timeout=9)
+            assert process.returncode == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(9)
+    lines = sound(path, [])
+    assert dropped(lines) == lost
+    assert sum(line.attributes["audit.writer.dropped"] for line in lines if line.name == "audit.log.closed") == lost
+    assert len(chain.segments(path)) > 2
