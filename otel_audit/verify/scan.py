@@ -116,16 +116,15 @@ class Scan:
         assert self._run is not None
         columns, follower = ways
         first_seq, hashes = self._run.last_seq + 1, linked.hashes
-        observed = columns.take(linked, first_seq, self._observed, Place(number, at), offset)
-        if observed is not None:
-            self._observed = observed
-            self._keep_anchors(hashes, first_seq, 0, len(hashes), number, at)
-            self._extend(hashes[-1], len(hashes), number, at, offset)
-            return len(hashes)
+        proven = columns.prove(linked, first_seq)
         index = 0
         while index < len(hashes):
             place = Place(number, at + index)
-            taken, self._observed = follower.plain(linked, index, first_seq + index, self._observed, place, offset)
+            seq, before = first_seq + index, self._observed
+            if proven is not None:
+                taken, self._observed = proven.plain(index, seq, before, place, offset)
+            else:
+                taken, self._observed = follower.plain(linked, index, seq, before, place, offset)
             if taken > index:
                 self._keep_anchors(hashes, first_seq, index, taken, number, at)
                 start = offset + linked.bounds[index]

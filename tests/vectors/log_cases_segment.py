@@ -99,10 +99,9 @@ def gone(cases: Cases) -> None:
     )
     cases.add(
         "segments_two_missing",
-        "The first and the second are gone: two files, two findings.",
+        "The first and the second are gone: adjoining, so one finding with a count.",
         left(FIRST, SECOND),
-        finding("segment_missing", None, None, file=FIRST),
-        finding("segment_missing", None, None, file=SECOND),
+        finding("segment_missing", None, None, count=2, file=FIRST),
     )
     cases.add(
         "segment_missing_and_edited",
