@@ -143,7 +143,7 @@ def chain(
 
 def log(count: int, *, mode: str = "chain", key: bytes | None = None) -> list[bytes]:
     """Return the lines of a sound log: ``opened``, then ordinary entries."""
-    more = {} if key is None else {"audit.key.id": key_id(key)}
+    more: dict[str, Any] = {} if key is None else {"audit.key.id": key_id(key)}
     members = [opened(mode=mode, **more), *(entry(seq) for seq in range(2, count + 1))]
     return list(chain(members, mode=mode, key=key))
 

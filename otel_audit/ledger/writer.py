@@ -27,12 +27,12 @@ from .active import (
     OpenAnewError,
     Witness,
     Written,
-    open_active,
     stands,
 )
 from .declaration import Declaration
 from .drops import Drops
 from .lifecycle import Lifecycle
+from .opening import open_active
 from .tail import Tail
 from .ticket import Ticket
 from .timing import Stopwatch

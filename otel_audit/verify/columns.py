@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, repeat
+from itertools import compress, repeat
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -36,7 +36,7 @@ from otel_audit.verify.pieces import (
     Pieces,
     brackets,
 )
-from otel_audit.verify.run import Place
+from otel_audit.verify.proven import Proven
 
 _MAX_SHAPES: Final = 4  # beyond that, one line at a time is as quick
 _MAX_PAUSE: Final = 31
@@ -58,32 +58,6 @@ class _Lines(NamedTuple):
     ids: Sequence[bytes]
     observed: list[tuple[bytes, bytes]]
     members: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """The lines of a block, nearly all of them proved sound but for the order of their times."""
-
-    notes: Notes
-    linked: Linked
-    missed: list[int]
-    times: Sequence[tuple[bytes, bytes]]
-    phases: list[tuple[int, dict[str, Any], bytes]]
-
-    def plain(self, index: int, seq: int, observed: str, place: Place, offset: int) -> tuple[int, str]:
-        """Return as `otel_audit.verify.sound.Follower.plain` does."""
-        stop = next((row for row in self.missed if row >= index), len(self.linked.hashes))
-        before = observed.encode()
-        times = [(OBSERVED + before[:20], before[20:29]), *self.times[index:stop]]
-        if sorted(times) != times:
-            stop = index + next(row for row, (one, other) in enumerate(pairwise(times)) if other < one)
-        for row, members, record_id in self.phases:
-            if index <= row < stop:
-                now = _text(self.times[row])
-                where = Place(place.segment, place.line + row - index)
-                at = offset + self.linked.bounds[row]
-                self.notes.phase(members, record_id.decode(), now, where, at, seq + row - index)
-        return stop, _text(self.times[stop - 1]) if stop > index else observed
 
 
 @dataclass(slots=True)
@@ -192,21 +166,20 @@ class Columns:
             return None  # the last line is
         seconds, nanos, starts, ids, actors = zip(*heads, strict=True)
         befores, observed_seconds, observed_nanos, ends = zip(*tails, strict=True)
-        if not (
-            _among(starts, pieces.starts)
-            and _among(actors, pieces.actors)
-            and _among(ends, pieces.ends)
-            and _before(befores, traced=shape.traced)
-        ):
-            kept = [
-                row
-                for row, start, actor, end, before in zip(rows, starts, actors, ends, befores, strict=True)
-                if start in pieces.starts
-                and actor in pieces.actors
-                and end in pieces.ends
-                and _before((before,), traced=shape.traced)
-            ]
-            return self._fitting(linked, kept, shape, time_at) if kept else _Lines((), (), [], [])
+        columns = ((starts, pieces.starts), (actors, pieces.actors), (ends, pieces.ends))
+        unknown = [(column, known) for column, known in columns if not _among(column, known)]
+        apart = not _before(befores, traced=shape.traced)
+        if unknown or apart:
+            fits = [True] * len(rows)
+            for column, known in unknown:
+                fits = [fit and each in known for fit, each in zip(fits, column, strict=True)]
+            if apart:
+                fits = [fit and _before((each,), traced=shape.traced) for fit, each in zip(fits, befores, strict=True)]
+            if not any(fits):
+                return _Lines((), (), [], [])
+            rows, heads_at, ends_at = (list(compress(each, fits)) for each in (rows, heads_at, ends_at))
+            seconds, nanos, starts, ids, actors = zip(*compress(heads, fits), strict=True)
+            befores, observed_seconds, observed_nanos, ends = zip(*compress(tails, fits), strict=True)
         if (
             not all(pieces.second(each, TIME) for each in set(seconds))
             or not all(pieces.second(each, OBSERVED) for each in set(observed_seconds))
@@ -254,19 +227,15 @@ def _members(texts: list[bytes]) -> list[dict[str, Any]] | None:
     if max(lengths) > MAX_FLAT_BYTES and any(brackets(text) >= MAX_BRACKETS for text in texts):
         return None
     try:
-        if any(b"},{" in text for text in texts):
+        joined = b",\n{".join(texts)
+        if b"},{" in joined:
             values = [orjson.loads(b"{" + text) for text in texts]
         else:
             # No text has an LF, so none of those between them lies in a string. What separates
             # the objects of the array is a comma between braces, which stands in no text: so
             # each of them is just one text.
-            values = orjson.loads(b"[{" + b",\n{".join(texts) + b"]")
+            values = orjson.loads(b"[{" + joined + b"]")
         same = orjson.dumps(values, option=orjson.OPT_STRICT_INTEGER) == b"[{" + b",{".join(texts) + b"]"
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return None
     return values if same and len(values) == len(texts) and set(map(type, values)) == {dict} else None
-
-
-def _text(observed: tuple[bytes, bytes]) -> str:
-    second, nanos = observed
-    return (second[len(OBSERVED) :] + nanos).decode() + "Z"

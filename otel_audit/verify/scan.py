@@ -163,15 +163,7 @@ class Scan:
             self.firsts[first.segment] = first
         self.lasts[first.segment] = last
 
-    def _keep_anchors(
-        self,
-        hashes: list[str],
-        first_seq: int,
-        start: int,
-        stop: int,
-        number: int,
-        at: int,
-    ) -> None:
+    def _keep_anchors(self, hashes: list[str], first_seq: int, start: int, stop: int, number: int, at: int) -> None:
         place = bisect_left(self.anchors, first_seq + start)
         while place < len(self.anchors) and self.anchors[place] < first_seq + stop:
             seq = self.anchors[place]

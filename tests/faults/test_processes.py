@@ -96,7 +96,7 @@ def test_processes_that_are_killed(tmp_path: Path, durability: str) -> None:
     """SIGKILL at any moment loses no acknowledged entry, and others go on behind what it leaves."""
     path = tmp_path / "a.jsonl"
     acknowledged = []
-    for round_number in range(40 if FULL else 4):
+    for round_number in range(40 if FULL else 3):
         processes = []
         for number in range(3):
             out = (tmp_path / f"{round_number}-{number}").open("wb")

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import random
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.faults import strace, table
-from tests.faults.aftermath import Aftermath
+from tests.faults.aftermath import Aftermath, judge
 from tests.faults.cases import Case, cases, faults_of
 from tests.faults.operations import OPERATIONS, Operation
 from tests.faults.strace import Call
+from tests.faults.victim import Victim, emit
 from tests.ledgers import FULL
 
 WORKERS = 2
@@ -39,6 +41,23 @@ def test_every_call_and_every_fault(operation: Operation) -> None:
     wrong = [f"{case}: {text}" for case, aftermath in results for text in aftermath.wrong]
     assert wrong == []
     sys.stdout.write(f"{len(results)} runs\n{table.render(results)}\n")
+
+
+def test_what_the_judge_sees(tmp_path: Path) -> None:
+    """A receipt without its entry is lost, changed bytes are unexplained, a refusal that stands is undeclared."""
+    path = tmp_path / "a.jsonl"
+    said: list[str] = []
+    emit(Victim(str(path), 3), said.append)
+    text = "".join(f"{line}\n" for line in said)
+    assert judge(path, text).wrong == []
+    receipt, _, record_id = said[0].removeprefix("ok ").partition(" ")
+    assert judge(path, text.replace(receipt, receipt[:-4] + "beef")).lost
+    assert judge(path, text.replace(record_id, record_id[::-1])).lost
+    assert judge(path, text.replace(f"ok {receipt}", "no AuditWriteError")).undeclared
+    path.write_bytes(path.read_bytes().replace(record_id.encode(), record_id[::-1].encode()))
+    assert len(judge(path, text).unexplained) == 2
+    path.write_bytes(b"{}\n")
+    assert judge(path, "").stopped
 
 
 def test_the_table() -> None:
