@@ -70,9 +70,7 @@ LOG_ROTATED: Final = "audit.log.rotated"
 LOG_RECOVERED: Final = "audit.log.recovered"
 LOG_DROPPED: Final = "audit.log.dropped"
 LOG_VOIDED: Final = "audit.log.voided"
-LOG_EVENTS: Final = frozenset(
-    {LOG_OPENED, LOG_CLOSED, LOG_ROTATED, LOG_RECOVERED, LOG_DROPPED, LOG_VOIDED}
-)
+LOG_EVENTS: Final = frozenset({LOG_OPENED, LOG_CLOSED, LOG_ROTATED, LOG_RECOVERED, LOG_DROPPED, LOG_VOIDED})
 
 AUDIT_WRITER_ID: Final = "audit.writer.id"
 AUDIT_WRITER_VERSION: Final = "audit.writer.version"
