@@ -185,6 +185,10 @@ def abandon_inherited() -> None:
         file.abandon()
 
 
+class LeftBehindError(AuditWriteError):
+    """A file that was synced whole, and closed: the log was rotated, or opened anew."""
+
+
 class OpenAnewError(Exception):
     """Another writer left a fragment, or rotated the log: opening anew finishes what it began."""
 

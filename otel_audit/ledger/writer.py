@@ -24,6 +24,7 @@ from . import files, segments
 from .active import (
     WITNESS_BYTES,
     ActiveFile,
+    LeftBehindError,
     OpenAnewError,
     Witness,
     Written,
@@ -222,11 +223,11 @@ class Writer:
         if file is None:
             return
         with self._sync_lock:
-            if end is not None and file.synced[0] >= end:
+            mark = file.mark
+            if (end is not None and file.synced[0] >= end) or isinstance(file.retired, LeftBehindError):
                 return
             if file.retired is not None:
                 raise _write_error(self._settings.path, "synced", file.retired)
-            mark = file.mark
             began = perf_counter()
             try:
                 files.sync(file.fd)
@@ -421,7 +422,7 @@ class Writer:
     def _open_again(self, file: ActiveFile) -> ActiveFile:
         """Open a file anew that another writer left torn or rotated; nobody here loses by it."""
         self.sync(file)
-        self._retire(file, AuditWriteError(f"{file.path}: opened anew"))
+        self._retire(file, LeftBehindError(f"{file.path}: opened anew"))
         self.witness = file.remember(file.synced) or self.witness
         return self._open()
 

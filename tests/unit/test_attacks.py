@@ -187,3 +187,13 @@ def test_a_log_that_vanished_is_noticed_at_the_latest_when_it_is_closed(
     provider.get_audit_logger("test").emit("test.event")
     provider.shutdown()
     assert "the audit log could not be closed" in caplog.text
+
+
+def test_a_rotation_is_no_failed_sync(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread that syncs finds a segment closed and synced since it looked, and says nothing."""
+    settings = {"durability": "interval", "sync_interval_millis": 1, "max_segment_bytes": 65536}
+    with AuditProvider(AuditFileLogExporter(tmp_path / "audit.jsonl", **settings)) as provider:  # type: ignore[arg-type]
+        logger = provider.get_audit_logger("test")
+        for _ in range(600):
+            logger.emit("test.event", attributes={"pad": "x" * 3000})
+    assert "could not be synced" not in caplog.text
