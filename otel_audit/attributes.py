@@ -260,9 +260,11 @@ def add_given(whole: dict[str, object], attributes: Mapping[str, object], altere
                     whole[key] = clean(value, pointer_to("/attributes", key), altered, 3)
             else:
                 _add_odd(whole, key, value, altered)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # not a mapping, or one that fails: its text is kept
+    except BaseException as error:
+        # a dict has no code of its own: a SystemExit is a signal handler's
+        if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and type(attributes) is dict):
+            raise
+        # not a mapping, or one that fails: its text is kept
         _add_odd(whole, "given.attributes", describe(attributes), altered)
         altered.append("/attributes/given.attributes")
 

@@ -88,8 +88,10 @@ def escape_name(name: str) -> str:
 
 
 def describe(value: object) -> str:
-    """Return the ``repr`` of a value, or ``<unprintable TYPE>`` where that fails."""
+    """Return the ``repr`` of a value, or ``<unprintable TYPE>`` where that fails or has no end."""
     try:
+        if not _fits(value, MAX_NODES):
+            return f"<unprintable {_type_name(value)}>"
         text = repr(value)
         if type(text) is not str:
             text = str.__str__(text)
@@ -171,9 +173,11 @@ class _Walk:
         try:
             convert = _BY_TYPE.get(type(value)) or _by_base(value)
             return convert(self, value, pointer, depth)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # whatever the value's own code raised: its text is kept
+        except BaseException as error:
+            # built-in values have no code of their own: a SystemExit is a signal handler's
+            if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and type(value) in _BY_TYPE):
+                raise
+            # whatever the value's own code raised: its text is kept
             del self.altered[mark:]
             self.altered.append(pointer)
             return f"<unprintable {_type_name(value)}>" if self.left <= 0 else describe(value)
@@ -218,7 +222,7 @@ class _Walk:
             for key, item in pairs:
                 named = issubclass(type(key), str)
                 renamed = renamed or not named
-                name = escape_name(str.__str__(key if named else str(key)))
+                name = escape_name(str.__str__(key) if named else _name_of(key))
                 if not name.isascii():
                     name = clean_text(name, pointer_to(pointer, clean_text(name, "", [])), self.altered)
                 if name in cleaned:
@@ -254,6 +258,15 @@ class _Walk:
         cleaned = self.clean(value, "", depth)
         del self.altered[mark:]
         return cleaned
+
+
+def _name_of(key: object) -> str:
+    try:
+        return str.__str__(str(key))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        raise _Unprintable from None
 
 
 class _Inside:

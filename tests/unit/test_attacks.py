@@ -197,3 +197,31 @@ def test_a_rotation_is_no_failed_sync(tmp_path: Path, caplog: pytest.LogCaptureF
         for _ in range(600):
             logger.emit("test.event", attributes={"pad": "x" * 3000})
     assert "could not be synced" not in caplog.text
+
+
+def test_a_map_whose_names_collide_unfolds_no_further_than_any_other_value(tmp_path: Path) -> None:
+    """The text of a map with a shared list in it, unfolded without end, is never asked for."""
+    bomb: list[object] = [0] * 10
+    for _ in range(30):
+        bomb = [bomb] * 10
+    with AuditProvider(AuditFileLogExporter(tmp_path / "audit.jsonl", durability="os")) as provider:
+        provider.get_audit_logger("test").emit("test.event", attributes={"x": {1: 0, "1": bomb}})
+    entry = list(otel_audit.read_log(tmp_path / "audit.jsonl"))[1]
+    assert entry.attributes["x"] == "<unprintable dict>"
+
+
+def test_a_signal_handler_that_ends_the_program_ends_it(tmp_path: Path) -> None:
+    """`sys.exit` in a signal handler comes out of an emit that cleans a large value."""
+    program = (
+        "import os, signal, sys, threading, otel_audit\n"
+        "otel_audit.configure(sys.argv[1], durability='os')\n"
+        "log = otel_audit.get_audit_logger('test')\n"
+        "big = {'rows': [{'id': number, 'v': '\\u00e9'} for number in range(50_000)]}\n"
+        "signal.signal(signal.SIGALRM, lambda *_: sys.exit(7))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.02)\n"
+        "for _ in range(200):\n"
+        "    log.emit('test.event', attributes={'x': big})\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "audit.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 7, done.stderr
