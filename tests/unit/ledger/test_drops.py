@@ -62,14 +62,15 @@ def test_threads_and_signal_handlers_count_exactly() -> None:
             drops.add(1, OSError())
 
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
     try:
         for thread in threads:
             thread.start()
         work()
         for thread in threads:
-            thread.join(8)
+            thread.join(50)
+        assert not any(thread.is_alive() for thread in threads)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
