@@ -11,6 +11,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .interpreter import refuse_unsupported
+
 if TYPE_CHECKING:
     from .entry import Entry
     from .errors import (
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from .reader import read_log, verify_log
     from .record import Actor, AuditReceipt, AuditRecord, Source, Target
     from .verify import Finding, VerifyReport
+
+refuse_unsupported()
 
 __version__ = "0.1.0"
 

@@ -146,6 +146,30 @@ def write(fd: int, data: bytes) -> None:
         written += more
 
 
+def open_beside(path: str, mode: int | None = None) -> int:
+    """Open a file that stands beside the log, to be written in place; with a mode, make it where it is absent.
+
+    Raises:
+        OSError: The system refuses, or it is no regular file.
+    """
+    flags = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
+    fd = os.open(path, flags | os.O_RDONLY if mode is None else flags | os.O_RDWR | os.O_CREAT, mode or 0)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "expected a regular file", path)
+    return fd
+
+
+def overwrite(fd: int, data: bytes) -> None:
+    """Write from the beginning of a file, in place. Never the log.
+
+    Raises:
+        OSError: Not all could be written.
+    """
+    if os.pwrite(fd, data, 0) != len(data):
+        raise OSError(errno.ENOSPC, "short write")
+
+
 def sync(fd: int) -> None:
     """Return once the file's bytes, and the length to find them by, are on the device."""
     if _FULL_SYNC is not None:

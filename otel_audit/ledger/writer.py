@@ -10,7 +10,7 @@ import contextlib
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from os import SEEK_END, lseek
 from time import perf_counter, time_ns
@@ -28,20 +28,23 @@ from .active import (
     OpenAnewError,
     Witness,
     Written,
-    stands,
 )
-from .declaration import Declaration
 from .drops import Drops
 from .lifecycle import Lifecycle
 from .opening import open_active
+from .shared_drops import SharedDrops, shared_drops_path
 from .tail import Tail
 from .ticket import Ticket
 from .timing import Stopwatch
+from .unsettled import Losses, Unsettled
 
 _LOCK: Final = LOCK_EX | LOCK_NB
-_CHECK_PATH_NS: Final = 100_000_000
+_LOOK_NS: Final = 100_000_000
+"""How often a writer looks at the path, and at what others lost, where it need not look each time."""
 _LAST_ENTRY_BYTES: Final = 4096
 """Room in each segment for `audit.log.rotated`."""
+
+_NO_LOSSES: Final = Losses(None, None)
 
 Describe = Callable[[], tuple[str, Mapping[str, object], Mapping[str, object]]]
 """Returns the name of the service, the whole resource, and the part of it that each line carries."""
@@ -73,7 +76,7 @@ class Writer:
         poisoned: AuditLogPoisonedError | None = None,
     ) -> None:
         self.file: ActiveFile | None = None
-        self.drops = Drops()
+        self.drops = Drops(SharedDrops(shared_drops_path(settings.path), settings.file_mode))
         self.poisoned = poisoned
         self.witness = witness
         self._settings = settings
@@ -87,11 +90,8 @@ class Writer:
         self._lifecycle: Lifecycle | None = None
         self.entries = 0
         self.syncs = Stopwatch()
-        self._doubtful: list[Written] = []
-        """Entries whose callers were told of a failure, and which may stand in the log."""
-        self._doubt: BaseException | None = None
-        self._declared: list[Declaration] = []
-        """What was declared by a write that no sync has covered yet."""
+        self._unsettled = Unsettled(self.drops)
+        self._looked_ns = 0
         self._left = False
         """This is a forked child, and the writer is its parent's."""
         self._sync_lock = threading.Lock()
@@ -133,7 +133,7 @@ class Writer:
                         return False
                     file = self._open_again(file)
             now_ns = time_ns()
-            if self._always or not 0 <= now_ns - file.checked_ns < _CHECK_PATH_NS:
+            if self._always or not 0 <= now_ns - file.checked_ns < _LOOK_NS:
                 file.check_path()
                 file.checked_ns = now_ns
             if rotate or self._is_full(file, tickets, now_ns):
@@ -142,8 +142,14 @@ class Writer:
                     return False
                 file = self._rotate(file, now_ns)
                 now_ns = time_ns()  # others may have written the next segment's first entries meanwhile
-            self._append_to(file, tickets, now_ns, begun)
+            losses = self._losses(now_ns)
+            if losses.shared is not None and not wait:
+                self.drops.waiting = True
+                files.unlock(file.fd)
+                return False
+            self._append_to(file, tickets, now_ns, begun, losses)
             file.release_before()
+            self._take_shared(file, losses)
             files.unlock(file.fd)
         except BaseException as error:
             # a lock that another process holds too long is no failure of this file
@@ -163,7 +169,7 @@ class Writer:
         Half of what an emit costs lies here. False: nothing was done; `write` has to look closer.
         """
         file = self.file
-        if file is None or file.retired is not None or self.drops.pending is not None:
+        if file is None or file.retired is not None or self.drops.waiting:
             return False
         fd = file.fd
         try:
@@ -180,9 +186,12 @@ class Writer:
             if lseek(fd, 0, SEEK_END) != end or seq >= MAX_SEQ:
                 flock(fd, LOCK_UN)
                 return False
-            if self._always or not 0 <= now_ns - file.checked_ns < _CHECK_PATH_NS:
+            if self._always or not 0 <= now_ns - file.checked_ns < _LOOK_NS:
                 file.check_path()
                 file.checked_ns = now_ns
+            if not 0 <= now_ns - self._looked_ns < _LOOK_NS:
+                flock(fd, LOCK_UN)
+                return False
             seq += 1
             line, digest = seal(ticket.draft, seq, format_time(now_ns), prev_hash, self._mode, self._key)
             end += len(line)
@@ -265,10 +274,10 @@ class Writer:
             AuditWriteError: The last entries could not be written or synced.
         """
         try:
-            if self.poisoned is None and self.file is None and (self._doubtful or self.drops.pending):
+            if self.poisoned is None and self.file is None and self._unsettled.waits:
                 self.write(())
             if self.poisoned is None and self.file is not None and self._lifecycle is not None:
-                self.file.checked_ns = 0  # a log that is gone is noticed at the latest now
+                self.file.checked_ns = self._looked_ns = 0  # a log that is gone is noticed at the latest now
                 closed = self._lifecycle.closed(_new_id(), time_ns(), self.entries, self.drops.total)
                 self._max_bytes = self._max_age_ns = sys.maxsize  # no segment is begun for it
                 self.write((Ticket(closed),))
@@ -281,7 +290,7 @@ class Writer:
     def flushed(self, timeout_millis: int) -> bool:
         """Sync everything that was written; return whether it is on the device now."""
         if self.file is None:
-            return self._doubt is None
+            return self._unsettled.doubt is None
         taken: list[bool] = []
         try:
             # in one step: an interrupt cannot come between the lock and the note that it is held
@@ -315,6 +324,7 @@ class Writer:
         tickets: Sequence[Ticket],
         now_ns: int,
         begun: list[Written],
+        losses: Losses,
         last: Draft | None = None,
     ) -> None:
         """Seal and write what is due, the log's own last entry of a segment, and the tickets. Under both locks."""
@@ -324,8 +334,8 @@ class Writer:
         line = b""
         lines = []
         due = file.due
-        declaration: Declaration | None = None
-        drops = self.drops.pending
+        declaration = None
+        drops = losses.together
         if drops is not None and self._lifecycle is not None:
             due = [*due, self._lifecycle.dropped(_new_id(), now_ns, *drops)]
         if last is not None:
@@ -338,8 +348,7 @@ class Writer:
                 line, prev_hash = seal(draft, seq, observed, prev_hash, mode, key)
                 lines.append(line)
                 end += len(line)
-            if self._doubtful or drops is not None:
-                declaration = Declaration(file.path, end, line[-WITNESS_BYTES:], self._doubtful, self._doubt, drops)
+            declaration = self._unsettled.declare(file.path, end, line[-WITNESS_BYTES:], losses.own)
         if seq + len(tickets) > MAX_SEQ:
             raise AuditWriteError(f"{file.path}: expected a seq of at most {MAX_SEQ}, got {seq + len(tickets)}")
         for ticket in tickets:
@@ -351,12 +360,10 @@ class Writer:
             ticket.prev_hash = prev_hash if mode == "chain" else ""
             ticket.file, ticket.stream_id, ticket.observed_ns = file, file.stream_id, now_ns
             prev_hash = digest
-            if self._always:
+            if self._always or losses.shared is not None:
                 begun.append(Written(seq, end, line[-WITNESS_BYTES:], file.path))
         if not lines:
             return
-        if declaration is not None:
-            self._declared.append(declaration)
         files.write(file.fd, lines[0] if len(lines) == 1 else b"".join(lines))
         if file.retired is not None:  # the process was forked, or a sync failed, in the middle of this
             raise _write_error(file.path, "written", file.retired)
@@ -366,11 +373,10 @@ class Writer:
             file.unsynced.extend(begun)
         if due:
             file.due, file.prefix = [], b""
-            self._doubt = None
+            self._unsettled.doubt = None
             if declaration is not None:
-                self._take(declaration)
-            synced = file.synced[0] if self._always else end
-            self._declared = [earlier for earlier in self._declared if earlier.end > synced]
+                self._unsettled.take(declaration)
+            self._unsettled.forget(file.synced[0] if self._always else end)
 
     def _open(self) -> ActiveFile:
         """Open the log, locked; what a failure left in doubt and now stands there is due."""
@@ -378,15 +384,10 @@ class Writer:
         if self._lifecycle is None:
             self._lifecycle = Lifecycle(_new_id(), service, resource, line_resource, self._version)
         file = self.file = open_active(self._settings, self._key, self._lifecycle, self.witness, time_ns, _new_id)
-        for declaration in self._declared:
-            if stands(file, declaration.path, declaration.end, declaration.last_bytes):
-                self._take(declaration)
-            elif declaration.taken:
-                self._restore(declaration)
-        self._declared = []
-        standing = [entry for entry in self._doubtful if stands(file, entry.path, entry.end, entry.last_bytes)]
-        name = type(self._doubt).__name__
-        for first, last in _runs(entry.seq for entry in standing):
+        self._looked_ns = 0
+        standing = self._unsettled.standing(file)
+        name = type(self._unsettled.doubt).__name__
+        for first, last in standing:
             file.due.append(self._lifecycle.voided(_new_id(), time_ns(), first, last, name))
         return file
 
@@ -401,23 +402,23 @@ class Writer:
         """Close a segment and open the next, as a process would that found it closed. Under both locks."""
         assert self._lifecycle is not None
         name = segments.create(self._settings.path, file.number + 1, self._settings.file_mode)
-        self._append_to(file, (), now_ns, [], self._lifecycle.rotated(_new_id(), now_ns, name))
+        losses = self._losses(now_ns)
+        self._append_to(file, (), now_ns, [], losses, self._lifecycle.rotated(_new_id(), now_ns, name))
+        self._take_shared(file, losses)
         return self._open_again(file)
 
-    def _take(self, declaration: Declaration) -> None:
-        """Take what was declared off what is to be declared."""
-        if not declaration.taken:
-            declaration.taken = True
-            self._doubtful = [entry for entry in self._doubtful if entry not in declaration.doubtful]
-            if declaration.drops is not None:
-                self.drops.declared(declaration.drops)
+    def _losses(self, now_ns: int) -> Losses:
+        """Return what this write declares; what others lost is looked for now and then. Under both locks."""
+        if not self.drops.waiting and 0 <= now_ns - self._looked_ns < _LOOK_NS:
+            return _NO_LOSSES
+        self._looked_ns = now_ns
+        return self._unsettled.losses()
 
-    def _restore(self, declaration: Declaration) -> None:
-        """Put back what was declared: the failed sync lost the declaration too."""
-        self._doubtful = [*declaration.doubtful, *self._doubtful]
-        self._doubt = self._doubt or declaration.doubt
-        if declaration.drops is not None:
-            self.drops.restore(declaration.drops)
+    def _take_shared(self, file: ActiveFile, losses: Losses) -> None:
+        """Take what was just declared off what stands beside the log. Under both locks."""
+        if losses.shared is not None and self.drops.shared is not None:
+            self.sync(file)  # a declaration that is not on the device can be lost
+            self.drops.shared.take(losses.shared)
 
     def _open_again(self, file: ActiveFile) -> ActiveFile:
         """Open a file anew that another writer left torn or rotated; nobody here loses by it."""
@@ -433,7 +434,7 @@ class Writer:
         self.file = None
         self.witness = file.remember(file.synced) or self.witness
         self._doubt_unsynced(file)
-        self._doubt = error
+        self._unsettled.doubt = error
         if not self._always and error is not None:
             # nobody was told yet: the entries that were not synced had been acknowledged as such
             raise _write_error(self._settings.path, "synced", error)
@@ -449,8 +450,8 @@ class Writer:
                 self._retire(broken, error)
                 self.witness = broken.remember(acknowledged) or self.witness
                 self._doubt_unsynced(broken)
-                self._doubt = error
-        self._doubtful.extend(begun)
+                self._unsettled.doubt = error
+        self._unsettled.doubtful.extend(begun)
 
     def _acknowledged(self, file: ActiveFile) -> tuple[int, bytes]:
         """Return the mark up to which callers may have been told of success."""
@@ -458,7 +459,7 @@ class Writer:
 
     def _doubt_unsynced(self, file: ActiveFile) -> None:
         synced = file.synced[0]
-        self._doubtful.extend(entry for entry in file.unsynced if entry.end > synced)
+        self._unsettled.doubtful.extend(entry for entry in file.unsynced if entry.end > synced)
 
     def _retire(self, file: ActiveFile, error: BaseException | None) -> None:
         if file.fd >= 0:
@@ -477,21 +478,6 @@ def _write_error(path: str, done: str, error: BaseException) -> AuditWriteError:
 
 def _forked(path: str) -> AuditWriteError:
     return AuditWriteError(f"{path}: the process was forked in the middle of an append, which is the parent's")
-
-
-def _runs(numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
-    """Yield first and last of each run of consecutive numbers."""
-    first = last = None
-    for number in sorted(set(numbers)):
-        if first is None or last is None:
-            first = last = number
-        elif number == last + 1:
-            last = number
-        else:
-            yield first, last
-            first = last = number
-    if first is not None and last is not None:
-        yield first, last
 
 
 def _new_id() -> str:

@@ -79,6 +79,7 @@ class AuditFileLogExporter(LogRecordExporter):
         self._resource_attributes = tuple(resource_attributes)
         self._resource: Resource | None = None
         self._contexts: dict[tuple[int, str, str | None], tuple[Resource | None, bytes]] = {}
+        self._reserved = False
         self.skipped = 0
         """Records without ``audit.action``, which were left out."""
         from otel_audit import __version__
@@ -109,6 +110,9 @@ class AuditFileLogExporter(LogRecordExporter):
         Never raises: FAILURE says that at least one record is not in the log, and the reason is
         logged.
         """
+        if not self._reserved:  # failures are open here: a batch processor has no caller to tell
+            self._reserved = True
+            self.ledger.drops.reserve()
         drafts = []
         result = LogRecordExportResult.SUCCESS
         for record in batch:

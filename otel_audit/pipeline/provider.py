@@ -109,6 +109,8 @@ class AuditProvider:
         # closed by us, after the program's own exit hooks
         self._sdk = LoggerProvider(self.resource, shutdown_on_exit=False, **_OWN_LIMITS)
         self._sdk.add_log_record_processor(self.processor)
+        if self.on_failure == "open":
+            exporter.ledger.drops.reserve()
         try:
             exporter.open(self.resource)
         except AuditWriteError as error:

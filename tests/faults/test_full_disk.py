@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ provider.shutdown()
 
 
 def test_failures_open_in_many_processes(disk: Path) -> None:
-    """Each process declares exactly what it lost, over rotations, whoever writes first when there is room again."""
+    """What all processes lost is declared exactly, over rotations, whoever writes first when there is room again."""
     path = disk / "a.jsonl"
     processes = [spawn(OPEN, path, SEGMENT_BYTES, stdin=subprocess.PIPE) for _ in range(3)]
 
@@ -146,3 +147,33 @@ def test_failures_open_in_many_processes(disk: Path) -> None:
     assert dropped(lines) == lost
     assert sum(line.attributes["audit.writer.dropped"] for line in lines if line.name == "audit.log.closed") == lost
     assert len(chain.segments(path)) > 2
+
+
+def test_what_a_killed_process_lost_is_declared_by_another(disk: Path) -> None:
+    """A process that loses records and never succeeds again is answered for by the next one that does, at once."""
+    path = disk / "a.jsonl"
+    survivor = ledger(path)
+    process = spawn(OPEN, path, SEGMENT_BYTES, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        survivor.append(draft())
+        filler = fill(disk)
+        process.stdin.write("50\n")
+        process.stdin.flush()
+        lost = int(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=9)
+    assert lost > 40
+    with pytest.raises(AuditWriteError, match="No space left on device"):
+        survivor.append(draft(size_bytes=3 * PAGE_BYTES))
+    filler.unlink()
+    ticket = survivor.append(draft())
+    survivor.close()
+    lines = sound(path, [ticket])
+    assert dropped(lines) == lost
+    [declared] = [line for line in lines if line.name == "audit.log.dropped"]
+    assert declared.seq == ticket.seq - 1
+    assert declared.attributes["error.type"] == "AuditWriteError"

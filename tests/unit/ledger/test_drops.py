@@ -116,9 +116,22 @@ def test_close_declares_what_no_append_did(tmp_path: Path) -> None:
     assert names(sound(path))[4:] == ["opened", "dropped", "closed"]
 
 
-def test_a_child_does_not_declare_what_its_parent_lost(tmp_path: Path) -> None:
-    """Losses are declared once, by the process that lost the records."""
+def test_a_child_declares_what_its_parent_lost(tmp_path: Path) -> None:
+    """Losses are declared once, by the process whose entry is the first to succeed."""
     path = tmp_path / "a.jsonl"
+    one = ledger(path)
+    with closing(one):
+        one.append(draft())
+        one.drops.add(1, OSError())
+        in_child(lambda: one.append(draft("in.child")))
+        one.append(draft())
+    assert names(sound(path)) == ["opened", "test.event", "opened", "dropped", "in.child", "test.event", "closed"]
+
+
+def test_what_cannot_stand_beside_the_log_is_remembered(tmp_path: Path) -> None:
+    """Where no file can be written beside the log, the process that lost the records declares them itself."""
+    path = tmp_path / "a.jsonl"
+    (tmp_path / "a.dropped").mkdir()
     one = ledger(path)
     with closing(one):
         one.append(draft())
