@@ -27,7 +27,7 @@ class Drops:
 
     Attributes:
         total: Lost by this process since it opened the log.
-        pending: Neither declared in the log nor standing in ``shared``, None where all are.
+        pending: Remembered here alone, as they could not be put into ``shared``; None: nothing.
         waiting: Something of this process is still to be declared, wherever it stands.
     """
 
@@ -37,8 +37,8 @@ class Drops:
         self.pending: DropSummary | None = None
         self.waiting = False
         self._lock = threading.Lock()
-        self._changes: deque[tuple[DropSummary, int, int]] = deque()
-        """What is still to be counted in: the change, its sign in ``pending``, and what it adds to ``total``."""
+        self._changes: deque[tuple[DropSummary, int]] = deque()
+        """What is still to be counted in: losses to remember, and how much of them is new."""
 
     def reserve(self) -> None:
         """Make room for what may be lost, while there is room."""
@@ -47,31 +47,42 @@ class Drops:
 
     def add(self, time_ns: int, error: BaseException) -> None:
         """Count one record that was lost with this error."""
-        loss = DropSummary(1, time_ns, time_ns, type(error).__name__)
-        kept = self.shared is not None and self.shared.add(loss)
-        self._change(loss, 0 if kept else 1, 1)
+        self._keep(DropSummary(1, time_ns, time_ns, type(error).__name__), 1)
+
+    def restore(self, losses: DropSummary) -> None:
+        """Take back losses that nobody declared; they are counted already."""
+        self._keep(losses, 0)
+
+    def take_pending(self) -> DropSummary | None:
+        """Hand over what is remembered here alone: from now on, whoever asked answers for it."""
+        taken: list[DropSummary | None] = []
+        self._count(taken)
+        return taken[0] if taken else None
+
+    def _keep(self, losses: DropSummary, new: int) -> None:
+        if self.shared is not None:
+            remembered = self.take_pending()
+            if self.shared.add(losses if remembered is None else more(remembered, losses)):
+                losses, remembered = losses._replace(records=0), None
+            if remembered is not None:
+                self._changes.append((remembered, 0))
+        self._changes.append((losses, new))
+        self._count()
         self.waiting = True
 
-    def declared(self, summary: DropSummary) -> None:
-        """Take off what now stands in the log; what was added meanwhile stays."""
-        self._change(summary, -1, 0)
-
-    def restore(self, summary: DropSummary) -> None:
-        """Put back what was declared, as its declaration was lost."""
-        self._change(summary, 1, 0)
-        self.waiting = True
-
-    def _change(self, summary: DropSummary, sign: int, lost: int) -> None:
-        self._changes.append((summary, sign, lost))
+    def _count(self, taken: list[DropSummary | None] | None = None) -> None:
         # never waits for the lock: this thread itself may hold it, below on the stack
-        while self._changes and not self._lock.locked():
+        while (self._changes or taken == []) and not self._lock.locked():
             with self._lock:
                 while self._changes:
-                    change, sign, lost = self._changes[0]
-                    if sign:
-                        self.pending = less(self.pending, change) if sign < 0 else more(self.pending, change)
-                    self.total += lost
+                    losses, new = self._changes[0]
+                    if losses.records:
+                        self.pending = more(self.pending, losses)
+                    self.total += new
                     self._changes.popleft()
+                if taken == []:
+                    taken.append(self.pending)
+                    self.pending = None
 
 
 def more(pending: DropSummary | None, change: DropSummary) -> DropSummary:
@@ -84,10 +95,3 @@ def more(pending: DropSummary | None, change: DropSummary) -> DropSummary:
         max(pending.last_time_ns, change.last_time_ns),
         change.error_type,
     )
-
-
-def less(pending: DropSummary | None, change: DropSummary) -> DropSummary | None:
-    """Return what is left of it without the change, None where that is nothing."""
-    if pending is None or pending.records <= change.records:
-        return None
-    return pending._replace(records=pending.records - change.records, first_time_ns=change.last_time_ns)

@@ -146,14 +146,14 @@ def write(fd: int, data: bytes) -> None:
         written += more
 
 
-def open_beside(path: str, mode: int | None = None) -> int:
+def open_beside(path: str, *, create_mode: int | None) -> int:
     """Open a file that stands beside the log, to be written in place; with a mode, make it where it is absent.
 
     Raises:
         OSError: The system refuses, or it is no regular file.
     """
-    flags = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
-    fd = os.open(path, flags | os.O_RDONLY if mode is None else flags | os.O_RDWR | os.O_CREAT, mode or 0)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
+    fd = os.open(path, flags) if create_mode is None else os.open(path, flags | os.O_CREAT, create_mode)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "expected a regular file", path)

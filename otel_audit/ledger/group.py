@@ -21,8 +21,6 @@ from .ticket import Ticket
 _PATIENCE_SECONDS: Final = 0.2
 """How long a follower waits before it looks whether its wake-up was lost."""
 
-_thread = threading.local()
-
 
 class Group:
     """The queue of one ledger.
@@ -35,22 +33,25 @@ class Group:
     def __init__(self, commit: Callable[[Sequence[Ticket]], None]) -> None:
         self._commit = commit
         self._lock = threading.Lock()
-        """Guards the queue, the leader, and each ticket's ``gone`` and ``woken``."""
+        """Guards the queue and the leader."""
         self._queue: list[Ticket] = []
         self._leader: Ticket | None = None
 
     def run(self, ticket: Ticket) -> None:
         """Return once the ticket is durable, or has an error."""
+        wake = None
         try:
             with self._lock:
                 self._queue.append(ticket)
                 if self._leader is None:
                     self._leader = ticket
                 else:
-                    ticket.wake = _own_lock()
-            if ticket.wake is not None:
-                while not ticket.wake.acquire(timeout=_PATIENCE_SECONDS):
+                    ticket.wake = wake = threading.Lock()
+                    wake.acquire()
+            if wake is not None:
+                while not wake.acquire(timeout=_PATIENCE_SECONDS):
                     if self._goes_on(ticket):
+                        ticket.gone = self._leader is not ticket
                         break
             if self._leader is ticket:
                 self._lead(ticket)
@@ -74,7 +75,6 @@ class Group:
         self._leader, self._queue = None, []
         for ticket in (*queue, *(() if leader is None else leader.batch)):
             ticket.error = _interrupted()
-            ticket.done = True
 
     def _lead(self, leader: Ticket) -> None:
         try:
@@ -101,14 +101,18 @@ class Group:
         self._wake(first)
 
     def _wake(self, ticket: Ticket | None) -> None:
-        """Wake a waiting thread, once; where it is gone, the one that it would have woken."""
+        """Wake a waiting thread; where it is gone, the one that it would have woken. Can be repeated.
+
+        Needs no lock: who leaves says so first, and wakes its next then.
+        """
         while ticket is not None:
-            with self._lock:
-                asleep, ticket.woken = not ticket.woken, True
-                if not ticket.gone:
-                    if asleep and ticket.wake is not None:
-                        ticket.wake.release()
-                    return
+            if ticket.wake is not None:
+                try:  # noqa: SIM105 - a context manager would cost more than the release
+                    ticket.wake.release()
+                except RuntimeError:  # it was woken before
+                    pass
+            if not ticket.gone:
+                return
             if self._leader is ticket:
                 self._hand_over(ticket)
             ticket = ticket.next
@@ -123,16 +127,10 @@ class Group:
                     self._leader = ticket
                 else:
                     _settle((ticket,))
-            if not ticket.done and self._leader is not ticket:
-                return False
-            ticket.woken = True
-        _thread.lock = None  # whether it was released meanwhile is unknown
-        return True
+            return ticket.durable or ticket.error is not None or self._leader is ticket
 
     def _leave(self, ticket: Ticket) -> None:
         """Clean up behind a thread that was interrupted while it waited or led. Can be repeated."""
-        if ticket.wake is not None:
-            _thread.lock = None  # whether it is held is unknown
         if ticket.batch or self._leader is ticket:
             self._hand_over(ticket)
         self._wake(ticket.next)
@@ -144,17 +142,6 @@ def _settle(batch: Sequence[Ticket]) -> None:
     for ticket in batch:
         if not ticket.durable and ticket.error is None:
             ticket.error = _interrupted()
-        ticket.done = True
-
-
-def _own_lock() -> threading.Lock:
-    """Return this thread's own lock, held: a waiter that costs less than a `Condition`."""
-    lock: threading.Lock | None = getattr(_thread, "lock", None)
-    if lock is None:
-        lock = threading.Lock()
-        lock.acquire()
-        _thread.lock = lock
-    return lock
 
 
 def _interrupted() -> AuditWriteError:

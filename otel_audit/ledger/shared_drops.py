@@ -8,7 +8,9 @@ works on a disk that is full.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 from threading import get_ident
 from typing import Final
 
@@ -22,22 +24,24 @@ from otel_audit.semconv import (
 )
 
 from . import files
-from .drops import DropSummary, less, more
+from .drops import DropSummary, more
 
 _SIZE_BYTES: Final = 1024
 _MAX_COUNT: Final = (1 << 53) - 1
 _MAX_NAME_CHARACTERS: Final = 40
 """Of an error's type: twelve bytes each in JSON at worst, and all stays within the file's room."""
-_LOCK_TIMEOUT_MILLIS: Final = 50
-"""Held for microseconds, but for a process that is stopped in the middle of it."""
+_LOCK_TIMEOUT_MILLIS: Final = 1000
+"""Held for the time of one sync at most, but for a process that is stopped in the middle of it."""
+
+_logger = logging.getLogger(__name__)
 
 
 class SharedDrops:
     """The losses that stand beside a log, of all its processes together.
 
-    Every call opens the file anew and takes its lock for as long as the call, so it is safe from
-    any thread, from a signal handler and after a fork. Nothing here is synced: it survives the
-    process, not the machine. A crash between the declaration and `take` declares twice.
+    Every call opens the file anew and locks it, so it is safe from any thread, from a signal
+    handler and after a fork. Nothing here is synced: it survives the process, not the machine.
+    A crash between a declaration and the end of its claim declares twice.
 
     Args:
         path: Of the file, which need not exist.
@@ -48,55 +52,103 @@ class SharedDrops:
         self.path = path
         self._file_mode = file_mode
         self._inside: set[int] = set()
+        self._busy = False
+        """The lock could not be had within the time: from now on nobody here waits for it, until it is free."""
 
     def reserve(self) -> bool:
         """Make the file with its room, where it is absent; return whether it is there."""
-        return self._change(None, 1)
+        return self._put(None)
 
     def add(self, losses: DropSummary) -> bool:
         """Count losses in; False if they could not be written, and somebody else must remember them."""
-        return self._change(losses, 1)
+        return self._put(losses)
 
-    def take(self, declared: DropSummary) -> bool:
-        """Take off what now stands in the log. Under the lock of the log, so that nobody declares it twice."""
-        return self._change(declared, -1)
+    def claim(self) -> Claim | None:
+        """Take over what is to be declared; None where that is nothing, or another process is at it.
 
-    def read(self) -> DropSummary | None:
-        """Return what is to be declared; None where there is nothing, or no such file."""
+        Only who can take the losses off may declare them: the file is open for writing, and locked.
+        """
         try:
-            fd = files.open_beside(self.path)
+            fd = files.open_beside(self.path, create_mode=None)
         except OSError:
             return None
         try:
-            return _parse(files.read(fd, 0, _SIZE_BYTES))
+            if files.try_lock(fd):
+                summary = _parse(files.read(fd, 0, _SIZE_BYTES))
+                if summary is not None:
+                    claim = Claim(fd, summary, self._inside)
+                    fd = -1
+                    return claim
         except OSError:
             return None
         finally:
-            files.close(fd)
+            if fd >= 0:
+                files.close(fd)
+        return None
 
-    def _change(self, change: DropSummary | None, sign: int) -> bool:
+    def _put(self, losses: DropSummary | None) -> bool:
         me = get_ident()
         if me in self._inside:  # a signal handler: the lock is held below it on the stack
             return False
         self._inside.add(me)
         try:
-            fd = files.open_beside(self.path, self._file_mode)
+            fd = files.open_beside(self.path, create_mode=self._file_mode)
             try:
-                files.lock(fd, self.path, _LOCK_TIMEOUT_MILLIS)
+                files.lock(fd, self.path, 0 if self._busy else _LOCK_TIMEOUT_MILLIS)
+                self._busy = False
                 text = files.read(fd, 0, _SIZE_BYTES)
-                if change is None and len(text) == _SIZE_BYTES:
-                    return True
-                summary = _parse(text)
-                if change is not None:
-                    summary = more(summary, change) if sign > 0 else less(summary, change)
-                files.overwrite(fd, _text(summary))
+                if losses is not None:
+                    files.overwrite(fd, _text(more(_parse(text), losses)))
+                elif len(text) < _SIZE_BYTES:
+                    files.overwrite(fd, _text(None))
             finally:
                 files.close(fd)
-        except (OSError, AuditError):
+        except AuditError:
+            self._busy = True
+            return False
+        except OSError:
             return False
         finally:
             self._inside.discard(me)
         return True
+
+
+class Claim:
+    """Losses that one writer declares now; the file is locked until `done` or `give_back`.
+
+    Attributes:
+        summary: What is to be declared.
+    """
+
+    __slots__ = ("_fd", "_inside", "_thread", "summary")
+
+    def __init__(self, fd: int, summary: DropSummary, inside: set[int]) -> None:
+        self._fd = fd
+        self._inside = inside
+        self._thread = get_ident()
+        self.summary = summary
+        inside.add(self._thread)
+
+    def done(self) -> None:
+        """Take the losses off: their declaration is on the device."""
+        try:
+            files.overwrite(self._fd, _text(None))
+        except OSError as error:
+            _logger.error("losses were declared but could not be taken off, and may be declared again: %s", error)
+        finally:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Leave the losses to whoever looks next."""
+        fd, self._fd = self._fd, -1
+        self._inside.discard(self._thread)
+        if fd >= 0:
+            files.close(fd)
+
+    def abandon(self) -> None:
+        """Let go of the parent's file, in a forked child."""
+        with contextlib.suppress(OSError):
+            files.abandon(self._fd)
 
 
 def _text(summary: DropSummary | None) -> bytes:

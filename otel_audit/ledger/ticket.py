@@ -21,9 +21,8 @@ class Ticket:
         file: The open file that it was written to; ``end`` is the offset behind its LF there.
         error: Why it is not in the log, or not as durable as promised.
         wake: Held while its thread waits for the leader of its group; ``next`` is whom it wakes.
-        woken: It was told to go on; ``done``: nothing more will become of it.
         durable: It is in the log, and as durable as was promised.
-        gone: Its thread was interrupted and waits no more.
+        gone: Its thread waits no more, though nobody woke it: whoever would wakes its next.
         batch: What its thread commits as the leader of its group.
     """
 
@@ -39,8 +38,6 @@ class Ticket:
     wake: threading.Lock | None = None
     next: Ticket | None = None
     gone: bool = False
-    woken: bool = False
-    done: bool = False
     durable: bool = False
     batch: Sequence[Ticket] = ()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .active import ActiveFile, Written, stands
 from .drops import Drops, DropSummary, more
+from .shared_drops import Claim
 
 
 class Declaration:
@@ -40,32 +41,20 @@ class Declaration:
         self.taken = False
 
 
-class Losses:
-    """Losses that one write declares: those this process remembers, and those that stand beside the log."""
-
-    __slots__ = ("own", "shared")
-
-    def __init__(self, own: DropSummary | None, shared: DropSummary | None) -> None:
-        self.own = own
-        self.shared = shared
-
-    @property
-    def together(self) -> DropSummary | None:
-        """What ``audit.log.dropped`` says, None where nothing was lost."""
-        return more(self.shared, self.own) if self.own is not None else self.shared
-
-
 class Unsettled:
     """What one writer still has to declare. Under the ledger's write lock, but for ``drops``.
 
     Attributes:
-        drops: Records that were lost.
+        drops: Records that were lost. ``own`` of them were taken over to be declared.
+        claim: Losses beside the log, which the write that is under way declares.
         doubtful: Entries whose callers were told of a failure, and which may stand in the log.
         doubt: Why; None once they were looked at.
     """
 
     def __init__(self, drops: Drops) -> None:
         self.drops = drops
+        self.own: DropSummary | None = None
+        self.claim: Claim | None = None
         self.doubtful: list[Written] = []
         self.doubt: BaseException | None = None
         self._declared: list[Declaration] = []
@@ -74,19 +63,28 @@ class Unsettled:
     @property
     def waits(self) -> bool:
         """Whether there is anything that the log should be opened for."""
-        return bool(self.doubtful or self.drops.waiting)
+        return bool(self.doubtful or self.own or self.drops.waiting)
 
-    def losses(self) -> Losses:
-        """Return what is to be declared now. Under the file's lock: no two writers declare the same."""
+    def look(self) -> None:
+        """Take over what there is to be declared. Under the file's lock: no two writers declare the same."""
         self.drops.waiting = False  # first: a loss that comes meanwhile is seen by the next write
-        shared = None if self.drops.shared is None else self.drops.shared.read()
-        return Losses(self.drops.pending, shared)
+        remembered = self.drops.take_pending()
+        if remembered is not None:
+            self.own = more(self.own, remembered)
+        if self.claim is None and self.drops.shared is not None:
+            self.claim = self.drops.shared.claim()
 
-    def declare(self, path: str, end: int, last_bytes: bytes, own: DropSummary | None) -> Declaration | None:
+    def losses(self) -> DropSummary | None:
+        """Return what ``audit.log.dropped`` says in the next write, None where nothing was lost."""
+        if self.claim is None:
+            return self.own
+        return self.claim.summary if self.own is None else more(self.claim.summary, self.own)
+
+    def declare(self, path: str, end: int, last_bytes: bytes) -> Declaration | None:
         """Note what the next write declares, None where that is nothing."""
-        if not self.doubtful and own is None:
+        if not self.doubtful and self.own is None:
             return None
-        declaration = Declaration(path, end, last_bytes, self.doubtful, self.doubt, own)
+        declaration = Declaration(path, end, last_bytes, self.doubtful, self.doubt, self.own)
         self._declared.append(declaration)
         return declaration
 
@@ -96,7 +94,28 @@ class Unsettled:
             declaration.taken = True
             self.doubtful = [entry for entry in self.doubtful if entry not in declaration.doubtful]
             if declaration.drops is not None:
-                self.drops.declared(declaration.drops)
+                self.own = None
+
+    def give_back(self) -> None:
+        """Leave losses beside the log to whoever looks next: this write failed, or waits."""
+        claim, self.claim = self.claim, None
+        if claim is not None:
+            claim.give_back()
+            self.drops.waiting = True
+
+    def close(self) -> None:
+        """Put what was not declared where another process finds it."""
+        self.give_back()
+        own, self.own = self.own, None
+        remembered = self.drops.take_pending()
+        for losses in (own, remembered):
+            if losses is not None:
+                self.drops.restore(losses)
+
+    def abandon(self) -> None:
+        """Let go of the parent's claim, in a forked child."""
+        if self.claim is not None:
+            self.claim.abandon()
 
     def forget(self, synced_end: int) -> None:
         """Forget declarations that nothing can take back any more."""
@@ -118,7 +137,7 @@ class Unsettled:
         self.doubtful = [*declaration.doubtful, *self.doubtful]
         self.doubt = self.doubt or declaration.doubt
         if declaration.drops is not None:
-            self.drops.restore(declaration.drops)
+            self.own = more(self.own, declaration.drops)
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -36,15 +36,13 @@ from .shared_drops import SharedDrops, shared_drops_path
 from .tail import Tail
 from .ticket import Ticket
 from .timing import Stopwatch
-from .unsettled import Losses, Unsettled
+from .unsettled import Unsettled
 
 _LOCK: Final = LOCK_EX | LOCK_NB
 _LOOK_NS: Final = 100_000_000
 """How often a writer looks at the path, and at what others lost, where it need not look each time."""
 _LAST_ENTRY_BYTES: Final = 4096
 """Room in each segment for `audit.log.rotated`."""
-
-_NO_LOSSES: Final = Losses(None, None)
 
 Describe = Callable[[], tuple[str, Mapping[str, object], Mapping[str, object]]]
 """Returns the name of the service, the whole resource, and the part of it that each line carries."""
@@ -136,20 +134,21 @@ class Writer:
             if self._always or not 0 <= now_ns - file.checked_ns < _LOOK_NS:
                 file.check_path()
                 file.checked_ns = now_ns
-            if rotate or self._is_full(file, tickets, now_ns):
+            # a segment that is just being begun, as another writer could not, is not closed without an entry
+            if (rotate and file.before is None) or self._is_full(file, tickets, now_ns):
                 if not wait:
                     files.unlock(file.fd)
                     return False
                 file = self._rotate(file, now_ns)
                 now_ns = time_ns()  # others may have written the next segment's first entries meanwhile
-            losses = self._losses(now_ns)
-            if losses.shared is not None and not wait:
-                self.drops.waiting = True
+            self._look(now_ns)
+            if self._unsettled.claim is not None and not wait:
+                self._unsettled.give_back()
                 files.unlock(file.fd)
                 return False
-            self._append_to(file, tickets, now_ns, begun, losses)
+            self._append_to(file, tickets, now_ns, begun)
             file.release_before()
-            self._take_shared(file, losses)
+            self._end_claim(file)
             files.unlock(file.fd)
         except BaseException as error:
             # a lock that another process holds too long is no failure of this file
@@ -286,6 +285,7 @@ class Writer:
             if self.file is not None:
                 self._retire(self.file, AuditWriteError(f"{self._settings.path}: the log is closed"))
                 self.file = None
+            self._unsettled.close()
 
     def flushed(self, timeout_millis: int) -> bool:
         """Sync everything that was written; return whether it is on the device now."""
@@ -315,6 +315,7 @@ class Writer:
         if file is not None:
             witness = file.remember(self._acknowledged(file)) or witness
         self._left = True
+        self._unsettled.abandon()
         self._sync_lock = threading.Lock()  # a thread that the fork did not copy may hold it
         return Writer(self._settings, self._key, self._describe, self._version, witness, self.poisoned)
 
@@ -324,7 +325,6 @@ class Writer:
         tickets: Sequence[Ticket],
         now_ns: int,
         begun: list[Written],
-        losses: Losses,
         last: Draft | None = None,
     ) -> None:
         """Seal and write what is due, the log's own last entry of a segment, and the tickets. Under both locks."""
@@ -335,7 +335,7 @@ class Writer:
         lines = []
         due = file.due
         declaration = None
-        drops = losses.together
+        drops = self._unsettled.losses()
         if drops is not None and self._lifecycle is not None:
             due = [*due, self._lifecycle.dropped(_new_id(), now_ns, *drops)]
         if last is not None:
@@ -348,7 +348,7 @@ class Writer:
                 line, prev_hash = seal(draft, seq, observed, prev_hash, mode, key)
                 lines.append(line)
                 end += len(line)
-            declaration = self._unsettled.declare(file.path, end, line[-WITNESS_BYTES:], losses.own)
+            declaration = self._unsettled.declare(file.path, end, line[-WITNESS_BYTES:])
         if seq + len(tickets) > MAX_SEQ:
             raise AuditWriteError(f"{file.path}: expected a seq of at most {MAX_SEQ}, got {seq + len(tickets)}")
         for ticket in tickets:
@@ -360,7 +360,7 @@ class Writer:
             ticket.prev_hash = prev_hash if mode == "chain" else ""
             ticket.file, ticket.stream_id, ticket.observed_ns = file, file.stream_id, now_ns
             prev_hash = digest
-            if self._always or losses.shared is not None:
+            if self._always or self._unsettled.claim is not None:
                 begun.append(Written(seq, end, line[-WITNESS_BYTES:], file.path))
         if not lines:
             return
@@ -402,23 +402,24 @@ class Writer:
         """Close a segment and open the next, as a process would that found it closed. Under both locks."""
         assert self._lifecycle is not None
         name = segments.create(self._settings.path, file.number + 1, self._settings.file_mode)
-        losses = self._losses(now_ns)
-        self._append_to(file, (), now_ns, [], losses, self._lifecycle.rotated(_new_id(), now_ns, name))
-        self._take_shared(file, losses)
+        self._look(now_ns)
+        self._append_to(file, (), now_ns, [], self._lifecycle.rotated(_new_id(), now_ns, name))
+        self._end_claim(file)
         return self._open_again(file)
 
-    def _losses(self, now_ns: int) -> Losses:
-        """Return what this write declares; what others lost is looked for now and then. Under both locks."""
-        if not self.drops.waiting and 0 <= now_ns - self._looked_ns < _LOOK_NS:
-            return _NO_LOSSES
-        self._looked_ns = now_ns
-        return self._unsettled.losses()
+    def _look(self, now_ns: int) -> None:
+        """Take over what the next write declares; what others lost is looked for now and then. Under both locks."""
+        if self.drops.waiting or not 0 <= now_ns - self._looked_ns < _LOOK_NS:
+            self._looked_ns = now_ns
+            self._unsettled.look()
 
-    def _take_shared(self, file: ActiveFile, losses: Losses) -> None:
-        """Take what was just declared off what stands beside the log. Under both locks."""
-        if losses.shared is not None and self.drops.shared is not None:
+    def _end_claim(self, file: ActiveFile) -> None:
+        """Take the losses off that were just declared. Under both locks."""
+        claim = self._unsettled.claim
+        if claim is not None:
             self.sync(file)  # a declaration that is not on the device can be lost
-            self.drops.shared.take(losses.shared)
+            self._unsettled.claim = None
+            claim.done()
 
     def _open_again(self, file: ActiveFile) -> ActiveFile:
         """Open a file anew that another writer left torn or rotated; nobody here loses by it."""
@@ -441,6 +442,7 @@ class Writer:
 
     def _fail(self, file: ActiveFile | None, begun: list[Written], error: BaseException) -> None:
         """Forget everything about the file after a failure: the next append opens it anew."""
+        self._unsettled.give_back()
         if isinstance(error, AuditLogPoisonedError):
             self.poisoned = error
         current, self.file = self.file, None

@@ -177,3 +177,28 @@ def test_what_a_killed_process_lost_is_declared_by_another(disk: Path) -> None:
     [declared] = [line for line in lines if line.name == "audit.log.dropped"]
     assert declared.seq == ticket.seq - 1
     assert declared.attributes["error.type"] == "AuditWriteError"
+
+
+def test_rotation_asked_for_again_and_again(disk: Path) -> None:
+    """Rotations that a full disk stops leave one segment at most to be begun, and with room again the log goes on."""
+    path = disk / "a.jsonl"
+    one = ledger(path)
+    one.append(draft())
+    one.rotate()
+    one.append(draft())
+    filler = fill(disk)
+    refused = 0
+    for _ in range(4):
+        try:
+            one.rotate()
+        except AuditWriteError:
+            refused += 1
+    assert refused >= 3
+    assert len([segment for segment in chain.segments(path) if segment.stat().st_size == 0]) <= 1
+    filler.unlink()
+    tickets = [one.append(draft())]
+    other = ledger(path)
+    tickets += [other.append(draft()), one.append(draft())]
+    other.close()
+    one.close()
+    sound(path, tickets)

@@ -20,30 +20,26 @@ def test_what_is_lost_is_counted() -> None:
     assert drops.total == 3
 
 
-def test_what_was_declared_is_taken_off() -> None:
-    """What was added between the summary and its declaration stays pending."""
+def test_what_is_handed_over_is_not_pending_any_more() -> None:
+    """Whoever takes what is pending answers for it; what is added afterwards is pending anew."""
     drops = Drops()
+    assert drops.take_pending() is None
     drops.add(1, OSError())
-    summary = drops.pending
-    assert summary is not None
+    assert drops.take_pending() == DropSummary(1, 1, 1, "OSError")
     drops.add(2, OSError())
-    drops.declared(summary)
-    assert drops.pending is not None
-    assert drops.pending.records == 1
-    drops.declared(drops.pending)
-    assert drops.pending is None
+    assert drops.take_pending() == DropSummary(1, 2, 2, "OSError")
+    assert drops.take_pending() is None
     assert drops.total == 2
 
 
-def test_a_lost_declaration_is_put_back() -> None:
-    """What was declared and lost is pending again, and is not counted twice in the total."""
+def test_what_was_not_declared_is_put_back() -> None:
+    """What was handed over and not declared is pending again, and is not counted twice in the total."""
     drops = Drops()
     drops.add(1, OSError())
-    summary = drops.pending
-    assert summary is not None
-    drops.declared(summary)
+    losses = drops.take_pending()
+    assert losses is not None
     drops.add(2, OSError())
-    drops.restore(summary)
+    drops.restore(losses)
     assert drops.pending == DropSummary(2, 1, 2, "OSError")
     assert drops.total == 2
 

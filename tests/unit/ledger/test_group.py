@@ -105,18 +105,44 @@ def test_a_ticket_that_nobody_settled_is_never_taken_for_durable() -> None:
     assert isinstance(ticket.error, AuditWriteError)
 
 
-def test_a_lost_wake_up_is_made_good() -> None:
-    """A follower whose wake-up was lost goes on by itself once its batch is done."""
+def test_a_lost_wake_up_is_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread whose wake-up was lost leads by itself if it has to, and goes on once its batch is done."""
     commits = Commits()
     group = Group(commits)
-    _, threads = start(group, 1)
+    first, threads = start(group, 1)
     assert commits.started.acquire(timeout=5)
     rest, more = start(group, 4)
-    for ticket in rest[1:]:
-        ticket.woken = True  # as if an interrupt had come just before the release
+    monkeypatch.setattr(group, "_wake", lambda ticket: None)  # as if an interrupt came before each release
     commits.go_on.release(2)
     join([*threads, *more])
+    assert commits.batches == [first, rest]
     assert all(ticket.durable for ticket in rest)
+
+
+def test_who_is_gone_breaks_no_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that waits no more neither gets the lead nor keeps the wake-up from those behind it."""
+    monkeypatch.setattr("otel_audit.ledger.group._PATIENCE_SECONDS", 60)
+    commits = Commits()
+    group = Group(commits)
+
+    def gone() -> None:
+        ticket = Ticket(draft())
+        ticket.wake, ticket.gone = threading.Lock(), True
+        group._queue.append(ticket)
+
+    _, threads = start(group, 1)
+    assert commits.started.acquire(timeout=5)
+    tickets = []
+    for _ in range(3):
+        gone()
+        more, its_thread = start(group, 1)
+        tickets += more
+        threads += its_thread
+    gone()
+    commits.go_on.release(2)
+    join(threads)
+    assert len(commits.batches[1]) == 7
+    assert all(ticket.durable for ticket in tickets)
 
 
 def test_a_lead_that_was_lost_is_taken() -> None:
@@ -131,6 +157,33 @@ def test_a_lead_that_was_lost_is_taken() -> None:
     commits.go_on.release(3)
     join([*threads, *more])
     assert all(ticket.durable for ticket in rest)
+
+
+def test_who_took_the_lead_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower that took a lost lead is not overtaken by the others, however long it commits."""
+    monkeypatch.setattr("otel_audit.ledger.group._PATIENCE_SECONDS", 0.01)
+    commits = Commits()
+    group = Group(commits)
+    looked = threading.Semaphore(0)
+    goes_on = group._goes_on
+
+    def note(ticket: Ticket) -> bool:
+        answer = goes_on(ticket)
+        looked.release()
+        return answer
+
+    (leader,), threads = start(group, 1)
+    assert commits.started.acquire(timeout=5)
+    rest, more = start(group, 2)
+    monkeypatch.setattr(group, "_goes_on", note)
+    leader.gone = True
+    assert commits.started.acquire(timeout=5)
+    for _ in range(10):
+        assert looked.acquire(timeout=5)
+    commits.go_on.release(2)
+    join([*threads, *more])
+    assert len(commits.batches) == 2
+    assert all(ticket.durable and ticket.error is None for ticket in rest)
 
 
 def test_threads_share_syncs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import random
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from otel_audit.errors import AuditWriteError
+from otel_audit.errors import AuditConfigError, AuditError, AuditWriteError
 from otel_audit.ledger import files
 from otel_audit.ledger.drops import Drops, DropSummary
 from otel_audit.ledger.shared_drops import SharedDrops, shared_drops_path
@@ -30,16 +33,72 @@ def test_the_file_stands_beside_the_log() -> None:
     assert shared_drops_path("/x/a.b.jsonl") == "/x/a.b.dropped"
 
 
-def test_losses_are_added_and_taken(shared: SharedDrops) -> None:
-    """What is added is read, by whoever looks; what is taken off is gone, and the rest stays."""
-    assert shared.read() is None
+def standing(shared: SharedDrops) -> DropSummary | None:
+    """Return what stands in the file, and leave it there."""
+    claim = shared.claim()
+    if claim is None:
+        return None
+    claim.give_back()
+    return claim.summary
+
+
+def test_losses_are_added_and_claimed(shared: SharedDrops) -> None:
+    """What is added is claimed by one writer at a time; what is given back stays, and what is done is gone."""
+    assert shared.claim() is None
     assert shared.add(ONE)
     assert shared.add(DropSummary(2, TIME_NS - 5, TIME_NS + 5, "OSError"))
-    assert SharedDrops(shared.path, 0o600).read() == DropSummary(3, TIME_NS - 5, TIME_NS + 5, "OSError")
-    assert shared.take(DropSummary(2, TIME_NS - 5, TIME_NS, "OSError"))
-    assert shared.read() == DropSummary(1, TIME_NS, TIME_NS + 5, "OSError")
-    assert shared.take(ONE)
-    assert shared.read() is None
+    other = SharedDrops(shared.path, 0o600)
+    claim = other.claim()
+    assert claim is not None
+    assert claim.summary == DropSummary(3, TIME_NS - 5, TIME_NS + 5, "OSError")
+    assert shared.claim() is None
+    claim.give_back()
+    claim = shared.claim()
+    assert claim is not None
+    claim.done()
+    assert standing(other) is None
+
+
+def test_who_cannot_take_losses_off_does_not_declare_them(shared: SharedDrops) -> None:
+    """A file that can be read, but not locked or not written, is left to others."""
+    shared.add(ONE)
+    fd = os.open(shared.path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        assert shared.claim() is None
+        began = time.monotonic()
+        assert not shared.add(ONE)
+        for _ in range(200):
+            assert not shared.add(ONE)  # only the first one waits
+        assert time.monotonic() - began < 30
+    finally:
+        os.close(fd)
+    assert shared.add(ONE)
+    assert standing(shared) == ONE._replace(records=2)
+
+
+def test_what_could_not_be_added_is_added_later(tmp_path: Path) -> None:
+    """Losses that one moment's lock kept out of the file go there with the next one, or at the end."""
+    path = tmp_path / "a.jsonl"
+    shared = SharedDrops(str(tmp_path / "a.dropped"), 0o600)
+    for later in ("loss", "close"):
+        one = ledger(path)
+        assert shared.reserve()
+        fd = os.open(shared.path, os.O_RDONLY)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        one.drops.add(TIME_NS, OSError())
+        assert one.drops.pending is not None
+        os.close(fd)
+        if later == "loss":
+            one.drops.add(TIME_NS, OSError())
+            assert one.drops.pending is None
+        else:
+            (tmp_path / "a.jsonl").mkdir()
+            with pytest.raises(AuditConfigError):
+                one.append(draft())
+            with contextlib.suppress(AuditError):
+                one.close()
+    assert standing(shared) == DropSummary(3, TIME_NS, TIME_NS, "OSError")
 
 
 def test_a_person_can_read_it(shared: SharedDrops) -> None:
@@ -64,7 +123,7 @@ def test_its_room_never_grows(shared: SharedDrops) -> None:
     for _ in range(3):
         assert shared.add(DropSummary(1 << 60, -(10**18), 200 * 10**18, "\U0001f600" * 500))
     assert os.stat(shared.path).st_size == size
-    summary = shared.read()
+    summary = standing(shared)
     assert summary is not None
     assert summary.records == (1 << 53) - 1
 
@@ -90,12 +149,12 @@ def test_its_room_never_grows(shared: SharedDrops) -> None:
 def test_nonsense_in_it_hinders_nobody(tmp_path: Path, shared: SharedDrops, text: bytes) -> None:
     """A file that holds no summary counts as empty: the log goes on, and the next loss is counted."""
     Path(shared.path).write_bytes(text)
-    assert shared.read() is None
+    assert standing(shared) is None
     one = ledger(tmp_path / "a.jsonl")
     with closing(one):
         ticket = one.append(draft())
         assert shared.add(ONE)
-    assert shared.read() is None
+    assert standing(shared) is None
     assert names(sound(tmp_path / "a.jsonl", [ticket])) == ["opened", "test.event", "dropped", "closed"]
 
 
@@ -119,19 +178,23 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str) -> None:
     shared = SharedDrops(str(path), 0o600)
     assert not shared.reserve()
     assert not shared.add(ONE)
-    assert shared.read() is None
+    assert standing(shared) is None
     assert other.read_bytes() == b"precious"
     assert not (tmp_path / "nothing").exists()
 
 
-def test_processes_and_threads_count_exactly(shared: SharedDrops) -> None:
+def test_processes_and_threads_count_exactly(tmp_path: Path, shared: SharedDrops) -> None:
     """Additions and subtractions of many threads in many processes are all counted, each once."""
+    taken: list[int] = []
 
     def work() -> None:
         for _ in range(200):
             assert shared.add(ONE)
         for _ in range(50):
-            assert shared.take(ONE)
+            claim = shared.claim()
+            if claim is not None:
+                taken.append(claim.summary.records)
+                claim.done()
 
     def threads() -> None:
         started = [threading.Thread(target=work) for _ in range(2)]
@@ -139,6 +202,7 @@ def test_processes_and_threads_count_exactly(shared: SharedDrops) -> None:
             thread.start()
         for thread in started:
             thread.join()
+        (tmp_path / str(os.getpid())).write_text(str(sum(taken)))
 
     children = []
     for _ in range(2):
@@ -149,9 +213,9 @@ def test_processes_and_threads_count_exactly(shared: SharedDrops) -> None:
         children.append(pid)
     for pid in children:
         assert wait_for(pid, 30) == 0
-    summary = shared.read()
-    assert summary is not None
-    assert summary.records == 2 * 2 * 150
+    left = standing(shared)
+    taken_by_all = sum(int((tmp_path / str(pid)).read_text()) for pid in children)
+    assert taken_by_all + (0 if left is None else left.records) == 2 * 2 * 200
 
 
 def test_a_signal_handler_in_the_middle_of_a_count(shared: SharedDrops) -> None:
@@ -172,7 +236,7 @@ def test_a_signal_handler_in_the_middle_of_a_count(shared: SharedDrops) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert handled[0] > 0
-    beside, remembered = shared.read(), drops.pending
+    beside, remembered = standing(shared), drops.pending
     assert beside is not None
     assert beside.records + (0 if remembered is None else remembered.records) == drops.total == 500 + handled[0]
 
@@ -199,7 +263,7 @@ def test_a_process_that_runs_declares_soon(tmp_path: Path, durability: str) -> N
         one.append(draft())
         in_child(lambda: ledger(path).drops.add(TIME_NS, OSError("x")))
         tickets = []
-        while SharedDrops(str(tmp_path / "a.dropped"), 0o600).read() is not None:
+        while b"audit.dropped.count" in (tmp_path / "a.dropped").read_bytes():
             tickets.append(one.append(draft()))
     lines = sound(path, tickets)
     assert names(lines).count("dropped") == 1
@@ -257,7 +321,7 @@ def test_a_declaration_that_cannot_be_synced_is_repeated(tmp_path: Path, monkeyp
             with pytest.raises(AuditWriteError, match="Input/output error"):
                 one.append(draft())
         shared = SharedDrops(str(tmp_path / "a.dropped"), 0o600)
-        assert shared.read() == DropSummary(1, TIME_NS, TIME_NS, "OSError")
+        assert standing(shared) == DropSummary(1, TIME_NS, TIME_NS, "OSError")
         ticket = one.append(draft())
-        assert shared.read() is None
+        assert standing(shared) is None
     assert "dropped" in names(sound(path, [ticket]))
