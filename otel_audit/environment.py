@@ -51,6 +51,9 @@ Durability = Literal["always", "interval", "os"]
 OnFailure = Literal["closed", "open"]
 ProcessorName = Literal["otlp", "console"]
 
+_MAX_NAME_BYTES: Final = 240
+"""A file's name has at most 255 bytes nearly everywhere, and a segment's number takes some."""
+
 _T = TypeVar("_T")
 _SEGMENT: Final = re.compile(r"\.[0-9]{6,}\.jsonl\Z")
 
@@ -291,6 +294,11 @@ def _log_path(path: str | os.PathLike[str]) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise AuditConfigError(f"path: a log's name stands in its entries, and must be UTF-8, got {name!r}") from None
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise AuditConfigError(
+            f"path: expected a name of at most {_MAX_NAME_BYTES} bytes, so that its segments can be named after it, "
+            f"got {len(name.encode())} bytes"
+        )
     if "\n" in name or "\\" in name:
         raise AuditConfigError(f"path: a log's name has no line feed and no backslash, got {name!r}")
     return absolute

@@ -26,6 +26,8 @@ except ImportError:  # Windows reads, too
 _CHECKSUM: Final = re.compile(rb"([0-9a-f]{64}) [ *]([^/\n]+)")
 _MAX_CHECKSUM_BYTES: Final = 1 << 24
 _LOOK_AGAIN_SECONDS: Final = 1.0
+_WAIT_FOR_WRITER_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +159,12 @@ def _size(file: BinaryIO, *, locked: bool, patient: bool) -> int:
     """Return how many bytes to judge: no writer is in the middle of a line at that moment."""
     if not locked:
         return os.fstat(file.fileno()).st_size
-    if fcntl is not None:
+    if _lock_shared(file.fileno()):
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH)
-        except OSError:
-            pass  # a file system without locks: look twice
-        else:
-            try:
-                return os.fstat(file.fileno()).st_size
-            finally:
-                fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+            return os.fstat(file.fileno()).st_size
+        finally:
+            fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+    # a file system without locks, or a writer that is stopped in the middle of a write: look twice
     size = os.fstat(file.fileno()).st_size
     if patient and size:
         file.seek(size - 1)
@@ -174,6 +172,24 @@ def _size(file: BinaryIO, *, locked: bool, patient: bool) -> int:
             time.sleep(_LOOK_AGAIN_SECONDS)
             size = os.fstat(file.fileno()).st_size
     return size
+
+
+def _lock_shared(fd: int) -> bool:
+    """Lock a file that a writer may hold for some time; return whether it is locked."""
+    if fcntl is None:
+        return False
+    deadline = time.monotonic() + _WAIT_FOR_WRITER_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE_SECONDS)
+        except OSError:
+            return False
+        else:
+            return True
 
 
 def _file_type(mode: int) -> str:

@@ -150,13 +150,15 @@ def open_beside(path: str, *, create_mode: int | None) -> int:
     """Open a file that stands beside the log, to be written in place; with a mode, make it where it is absent.
 
     Raises:
-        OSError: The system refuses, or it is no regular file.
+        OSError: The system refuses, or it is no regular file with this one name: writing in place
+            to one that has another name, too, could change the log itself.
     """
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW
     fd = os.open(path, flags) if create_mode is None else os.open(path, flags | os.O_CREAT, create_mode)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(fd)
-        raise OSError(errno.EINVAL, "expected a regular file", path)
+        raise OSError(errno.EINVAL, "expected a regular file with one name", path)
     return fd
 
 

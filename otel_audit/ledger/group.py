@@ -51,7 +51,6 @@ class Group:
             if wake is not None:
                 while not wake.acquire(timeout=_PATIENCE_SECONDS):
                     if self._goes_on(ticket):
-                        ticket.gone = self._leader is not ticket
                         break
             if self._leader is ticket:
                 self._lead(ticket)

@@ -173,7 +173,8 @@ def _parse(text: bytes) -> DropSummary | None:
         return None
     if type(count) is not int or not 0 < count <= _MAX_COUNT or not isinstance(error_type, str):
         return None
-    return DropSummary(count, min(times), max(times), error_type[:_MAX_NAME_CHARACTERS])
+    name = error_type if error_type.isidentifier() else "_OTHER"  # what OpenTelemetry calls an unknown error
+    return DropSummary(count, min(times), max(times), name[:_MAX_NAME_CHARACTERS])
 
 
 def shared_drops_path(path: str) -> str:

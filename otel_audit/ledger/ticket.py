@@ -22,7 +22,7 @@ class Ticket:
         error: Why it is not in the log, or not as durable as promised.
         wake: Held while its thread waits for the leader of its group; ``next`` is whom it wakes.
         durable: It is in the log, and as durable as was promised.
-        gone: Its thread waits no more, though nobody woke it: whoever would wakes its next.
+        gone: Its thread was interrupted and waits no more.
         batch: What its thread commits as the leader of its group.
     """
 

@@ -101,6 +101,8 @@ class TestFile:
             "a.000002.jsonl",
             "a.1234567.jsonl",
             "a\n.jsonl",
+            "a" * 235 + ".jsonl",
+            "é" * 118 + ".jsonl",
             "a\\b.jsonl",
             "",
             "a\0.jsonl",

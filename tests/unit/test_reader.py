@@ -122,6 +122,15 @@ class TestVerifyLog:
             thread.join()
         assert report.intact
 
+    def test_goes_on_where_a_writer_is_stopped(self, path: Path) -> None:
+        """A lock that is held for good keeps nobody from reading what is there."""
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert verify_log(path).entries == 300
+            file.write(b'{"seq":301,')
+            file.flush()
+            assert [f.kind for f in verify_log(path).findings if f.severity == "error"] == ["torn"]
+
     @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
     def test_memory_is_bounded_by_faults_not_lines(self, tmp_path: Path) -> None:
         """A line of 100 MB, and a log with one change in the middle, fit into 64 MiB."""

@@ -158,7 +158,21 @@ def test_nonsense_in_it_hinders_nobody(tmp_path: Path, shared: SharedDrops, text
     assert names(sound(tmp_path / "a.jsonl", [ticket])) == ["opened", "test.event", "dropped", "closed"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "FIFO", "link", "link to nothing", "no folder"])
+@pytest.mark.parametrize("name", ["\\ud800", "x\\u0000y", "", "a b", "\\u202e"])
+def test_a_name_that_is_none_stops_no_log(tmp_path: Path, shared: SharedDrops, name: str) -> None:
+    """Whatever stands there as the type of an error, the losses are declared and the log goes on."""
+    times = '"audit.dropped.first_time":"","audit.dropped.last_time":""'
+    Path(shared.path).write_text(f'{{"audit.dropped.count":3,{times},"error.type":"{name}"}}')
+    one = ledger(tmp_path / "a.jsonl")
+    with closing(one):
+        ticket = one.append(draft())
+    lines = sound(tmp_path / "a.jsonl", [ticket])
+    assert names(lines) == ["opened", "dropped", "test.event", "closed"]
+    assert lines[1].attributes["error.type"] == "_OTHER"
+    assert lines[1].attributes["audit.dropped.count"] == 3
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "link", "hard link", "link to nothing", "no folder"])
 def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str) -> None:
     """Whatever else stands there is neither followed nor waited for nor written to."""
     path = tmp_path / "a.dropped"
@@ -171,6 +185,8 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str) -> None:
             os.mkfifo(path)
         case "link":
             path.symlink_to(other)
+        case "hard link":
+            path.hardlink_to(other)
         case "link to nothing":
             path.symlink_to(tmp_path / "nothing")
         case "no folder":
