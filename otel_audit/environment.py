@@ -51,6 +51,8 @@ Durability = Literal["always", "interval", "os"]
 OnFailure = Literal["closed", "open"]
 ProcessorName = Literal["otlp", "console"]
 
+_MAX_MILLIS: Final = 2_147_483_647
+"""Some 24 days; the system's own clocks and waits go no further everywhere."""
 _MAX_NAME_BYTES: Final = 240
 """A file's name has at most 255 bytes nearly everywhere, and a segment's number takes some."""
 
@@ -230,7 +232,10 @@ def _words(*words: str) -> Callable[[object], str]:
 
 
 def _positive(value: object) -> int:
-    return _at_least(value, 1, "a positive whole number of milliseconds")
+    number = _at_least(value, 1, "a positive whole number of milliseconds")
+    if number > _MAX_MILLIS:
+        raise ValueError(f"at most {_MAX_MILLIS} milliseconds")
+    return number
 
 
 def _seconds(value: object) -> int:

@@ -26,19 +26,23 @@ _LONGEST_PAUSE_SECONDS: Final = 2e-3
 _FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
 
 
-def open_append(path: str, mode: int) -> int:
+def open_append(path: str, mode: int, *, follow: bool = True) -> int:
     """Open the log for reading and appending, make it where it is absent.
+
+    Args:
+        follow: Whether the path may be a symbolic link, or a file with another name, too.
 
     Raises:
         AuditConfigError: The path is no regular file (a folder, a FIFO, a device), or its folder
             does not exist: making it could put the log on the wrong disk.
         OSError: Anything else that the system refuses.
     """
+    flags = _OPEN_FLAGS if follow else _OPEN_FLAGS | os.O_NOFOLLOW
     try:
         try:
-            fd = os.open(path, _OPEN_FLAGS)
+            fd = os.open(path, flags)
         except FileNotFoundError:
-            fd = os.open(path, _OPEN_FLAGS | os.O_CREAT, mode)
+            fd = os.open(path, flags | os.O_CREAT, mode)
     except (IsADirectoryError, NotADirectoryError) as error:
         raise AuditConfigError(f"{path}: expected a file, got a folder, or a folder in its path is a file") from error
     except FileNotFoundError as error:
@@ -48,9 +52,13 @@ def open_append(path: str, mode: int) -> int:
         if error.errno == errno.ENXIO:
             raise AuditConfigError(f"{path}: expected a regular file, got a socket or a device") from error
         raise
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
         os.close(fd)
         raise AuditConfigError(f"{path}: expected a regular file, got a FIFO, a device or the like")
+    if not follow and status.st_nlink != 1:
+        os.close(fd)
+        raise AuditConfigError(f"{path}: expected a file of its own, got one that has another name, too")
     return fd
 
 

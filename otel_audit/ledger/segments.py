@@ -14,6 +14,7 @@ from otel_audit.segment_name import checksum_name, segment_name, segment_number
 from . import files
 
 _BLOCK_BYTES = 1024 * 1024
+_CHECKSUM_TAIL_BYTES = 64 * 1024
 
 
 def segment_path(log_path: str, number: int) -> str:
@@ -70,10 +71,11 @@ def add_checksum(log_path: str, number: int, digest: str, mode: int) -> None:
     folder, name = os.path.split(log_path)
     path = os.path.join(folder, checksum_name(name))
     line = f"{digest}  {segment_name(name, number)}\n".encode()
-    fd = files.open_append(path, mode)
+    fd = files.open_append(path, mode, follow=False)
     try:
         size = files.size(fd)
-        *lines, torn = files.read(fd, 0, size).split(b"\n")
+        # a line that stands there already was added when this segment was closed: it is among the last ones
+        *lines, torn = files.read(fd, max(0, size - _CHECKSUM_TAIL_BYTES), size).split(b"\n")
         if line[:-1] not in lines:
             # a line that a crash cut short is most likely this one: `sha256sum -c` knows no fragments
             files.write(fd, line[len(torn) :] if line.startswith(torn) else b"\n" + line)

@@ -371,12 +371,12 @@ class TestCrashes:
                 one.append(draft())
                 calls = 0
 
-                def failing(*arguments: object, number: int = number) -> object:
+                def failing(*arguments: object, number: int = number, **options: object) -> object:
                     nonlocal calls
                     calls += 1
                     if calls == number:
                         raise OSError(5, "Input/output error")
-                    return genuine(*arguments)
+                    return genuine(*arguments, **options)
 
                 monkeypatch.setattr(files, name, failing)
                 try:
@@ -566,6 +566,34 @@ class TestChecksumFile:
         checksums.write_bytes(b"# mine")
         carry_on(path)
         assert checksums.read_bytes() == b"# mine\n" + whole
+
+    def test_behind_a_hole(self, path: Path) -> None:
+        """Of a file of any size only the end is read."""
+        rotated(path)
+        checksums = path.with_suffix(".sha256")
+        segment(path, 2).write_bytes(b"")
+        os.truncate(checksums, 1 << 40)
+        carry_on(path)
+        with checksums.open("rb") as file:
+            file.seek(1 << 40)
+            assert file.read().endswith(b"  a.jsonl\n")
+
+    @pytest.mark.parametrize("kind", ["link", "hard link"])
+    def test_that_is_another_file(self, path: Path, kind: str) -> None:
+        """Through a name that leads to the log, or to any other file, nothing is written."""
+        one = ledger(path)
+        ticket = one.append(draft())
+        checksums = path.with_suffix(".sha256")
+        if kind == "link":
+            checksums.symlink_to(path)
+        else:
+            checksums.hardlink_to(path)
+        with pytest.raises(AuditError):
+            one.rotate()
+        checksums.unlink()
+        tickets = [ticket, one.append(draft())]
+        one.close()
+        none_missing(sound(path), [(each.seq, each.hash) for each in tickets])
 
     def test_absent(self, path: Path) -> None:
         """Without it the log goes on, and gets a new one at its next rotation."""
