@@ -16,12 +16,12 @@ from types import ModuleType
 from typing import Final, NoReturn
 
 import otel_audit
-from otel_audit.cli import show, verify
+from otel_audit.cli import import_, show, verify
 from otel_audit.cli.status import INTERRUPTED, PIPE_CLOSED, UNUSABLE
 from otel_audit.cli.text import visible
 from otel_audit.errors import AuditError
 
-COMMANDS: Final[dict[str, ModuleType]] = {"verify": verify, "show": show}
+COMMANDS: Final[dict[str, ModuleType]] = {"verify": verify, "show": show, "import": import_}
 """Name of each command to its module."""
 
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    made = _Parser(prog="otel-audit", description="Read and check audit logs.")
+    made = _Parser(prog="otel-audit", description="Read, check and make audit logs.")
     made.add_argument("--version", action="version", version=f"otel-audit {otel_audit.__version__}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():

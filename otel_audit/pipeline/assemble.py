@@ -36,6 +36,7 @@ def assemble(
     target: Target | str | None = None,
     attributes: Mapping[str, object] | None = None,
     *,
+    body: object = None,
     deferred: bool = False,
     **rare: Any,
 ) -> AuditLogRecord:
@@ -64,8 +65,10 @@ def assemble(
         rare["delegation"] = [member.id for member in actors]
     if not rare:
         time_ns = time.time_ns()
+        if body is not None:
+            body = clean_body(body, altered)
         whole = audit_attributes(new_record_id(), actor, action, outcome, target, attributes, altered)
-        log = EventLogRecord(time_ns, context, event_name, whole, None, None, None)
+        log = EventLogRecord(time_ns, context, event_name, whole, body, None, None)
         return AuditLogRecord(log, channel.resource, channel.scope, channel.after, deferred)
     phase, decision = rare.get("phase"), rare.get("decision")
     if phase == "intent":
@@ -73,7 +76,6 @@ def assemble(
     elif decision is not None and phase is None:
         outcome = _outcome_of_decision(outcome, decision)
     altered.extend(rare.pop("altered", ()))
-    body = rare.pop("body", None)
     if body is not None:
         body = clean_body(body, altered)
     severity = check_severity(rare.pop("severity_number", None))

@@ -17,6 +17,7 @@ from typing import Final, Literal
 from otel_audit.errors import AuditConfigError
 
 FRAMEWORKS: Final = {
+    "hummbl": "otel_audit.instrument.frameworks.hummbl",
     "mcp": "otel_audit.instrument.frameworks.mcp",
 }
 """Each framework's name and the module that instruments it."""

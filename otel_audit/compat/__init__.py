@@ -1,0 +1,1 @@
+"""The interfaces of the two systems that this project replaces; see docs/migrating.md."""
