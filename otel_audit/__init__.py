@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from .instrument.call import Call
     from .instrument.decorator import audited
+    from .instrument.gate import gate
     from .instrument.instrumentor import AuditInstrumentor
     from .pipeline.action import AuditAction
     from .pipeline.configuration import configure, get_audit_logger, get_audit_provider, set_audit_provider
@@ -69,6 +70,7 @@ __all__ = [
     "audited",
     "carry",
     "configure",
+    "gate",
     "get_audit_logger",
     "get_audit_provider",
     "read_log",
@@ -103,6 +105,7 @@ _HOMES = {
     "audited": "instrument.decorator",
     "carry": "pipeline.context",
     "configure": "pipeline.configuration",
+    "gate": "instrument.gate",
     "get_audit_logger": "pipeline.configuration",
     "get_audit_provider": "pipeline.configuration",
     "read_log": "reader",

@@ -13,6 +13,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .record import AuditReceipt, Decision
+
 
 class AuditError(Exception):
     """Base of every error that this package raises."""
@@ -27,7 +32,26 @@ class AuditRecordError(AuditError, ValueError):
 
 
 class AuditBlockedError(AuditError):
-    """A policy blocked the action. The decision is recorded; the action did not run."""
+    """A policy blocked the action. The decision is recorded; the action did not run.
+
+    Attributes:
+        decision: ``block``; ``error`` where the policy failed or gave no clear answer.
+        reason: Why, as it is recorded; None where the policy gave none.
+        receipt: Of the decision's entry; ``.recorded`` is False where it could not be written and
+            failures are open.
+    """
+
+    def __init__(
+        self,
+        *args: object,
+        decision: Decision = "block",
+        reason: str | None = None,
+        receipt: AuditReceipt | None = None,
+    ) -> None:
+        super().__init__(*args)
+        self.decision = decision
+        self.reason = reason
+        self.receipt = receipt
 
 
 class AuditWriteError(AuditError):

@@ -42,10 +42,15 @@ def as_text(entry: Entry) -> Iterator[str]:
     yield "  ".join(part for part in (*heading, phase and f"[{phase}]") if part)
     for label, text in _told(entry):
         if text:
-            yield f"    {label:<9}  {text}"
+            yield labelled(label, text)
     for name, value in entry.attributes.items():
         if name not in _TOLD_ABOVE:
             yield f"    {_shown(name)} = {_shown(value)}"
+
+
+def labelled(label: str, text: str) -> str:
+    """Return one line under the heading of an entry; the text is visible already."""
+    return f"    {label:<9}  {text}"
 
 
 def _told(entry: Entry) -> Iterator[tuple[str, str]]:

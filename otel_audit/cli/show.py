@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from otel_audit import semconv
-from otel_audit.cli import status
-from otel_audit.cli.entry_text import as_text
+from otel_audit.cli import status, unfinished_text
+from otel_audit.cli.entry_text import as_text, labelled
 from otel_audit.cli.text import ascii_json, visible
 from otel_audit.cli.verify import log_path
 from otel_audit.entry import Entry
 from otel_audit.reader import read_log
+from otel_audit.verify.unfinished import UnfinishedAction, unfinished_action
+from otel_audit.verify.writers import Writers
 
 SUMMARY: Final = "show entries of an audit log"
 DESCRIPTION: Final = """\
@@ -37,28 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--record-id", metavar="ID", help="the record with this id, and the outcome of that intent")
     which.add_argument("--trace-id", type=str.lower, metavar="ID", help="all entries of one trace")
     which.add_argument("--last", type=_positive, metavar="N", help="the last N entries (of those open, with --open)")
-    parser.add_argument("--open", action="store_true", help="only intents without an outcome")
+    parser.add_argument("--open", action="store_true", help="only intents without an outcome: actions that never ended")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json: JSON Lines")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the entries that were asked for, and return the exit status."""
-    entries: Iterable[Entry] = read_log(
-        arguments.path, since_seq=1 if arguments.open else arguments.seq or 1, trace_id=arguments.trace_id
-    )
-    if arguments.open:
-        entries = open_intents(entries)
-    entries = (entry for entry in entries if _matches(entry, arguments))
-    if arguments.last is not None:
-        entries = deque(entries, maxlen=arguments.last)
     shown = 0
-    for entry in entries:
+    for entry, states in _chosen(arguments):
         if arguments.format == "json":
             print(ascii_json(json.loads(entry.raw)))
         else:
             if shown:
                 print()
-            for line in as_text(entry):
+            for line in (*as_text(entry), *states):
                 print(line)
         shown += 1
     if shown:
@@ -67,16 +61,39 @@ def run(arguments: argparse.Namespace) -> int:
     return status.FOUND
 
 
-def open_intents(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield, in order, the intents that no outcome names. Memory: those open at any one time."""
+def open_intents(entries: Iterable[Entry]) -> Iterator[tuple[Entry, UnfinishedAction]]:
+    """Yield, in order, the intents that no outcome names. Memory: those open at any one time.
+
+    Args:
+        entries: All of the log: its own tell which writers closed it.
+    """
     waiting: dict[object, Entry] = {}
+    writers = Writers()
     for entry in entries:
         phase = entry.attributes.get(semconv.AUDIT_PHASE)
         if phase == "intent":
             waiting[_text(entry, semconv.AUDIT_RECORD_ID)] = entry
         elif phase == "outcome":
             waiting.pop(_text(entry, semconv.AUDIT_INTENT_ID), None)
-    yield from waiting.values()
+        writers.note(entry.event_name, entry.seq, entry.attributes, entry.resource)
+    for entry in waiting.values():
+        yield entry, unfinished_action(entry, writers)
+
+
+def _chosen(arguments: argparse.Namespace) -> Iterable[tuple[Entry, Iterable[str]]]:
+    """Return the entries to show, each with what else is to be said of it."""
+    chosen: Iterable[tuple[Entry, Iterable[str]]]
+    if arguments.open:
+        chosen = (
+            (entry, [labelled("state", line) for line in unfinished_text.state(action)])
+            for entry, action in open_intents(read_log(arguments.path))
+            if arguments.trace_id is None or entry.trace_id == arguments.trace_id
+        )
+    else:
+        since_seq = arguments.seq or 1
+        chosen = ((entry, ()) for entry in read_log(arguments.path, since_seq=since_seq, trace_id=arguments.trace_id))
+    chosen = ((entry, more) for entry, more in chosen if _matches(entry, arguments))
+    return chosen if arguments.last is None else deque(chosen, maxlen=arguments.last)
 
 
 def _matches(entry: Entry, arguments: argparse.Namespace) -> bool:

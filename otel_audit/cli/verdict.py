@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from otel_audit.cli import unfinished_text
 from otel_audit.cli.text import path_text, plural, visible
 from otel_audit.verify import Finding, VerifyReport
 
@@ -13,6 +15,9 @@ UNANCHORED: Final = (
     "nothing outside the file proves its tail complete: lines cut off its end leave no trace in it.\n"
     "  keep the head above, or receipts, in another place, and check with --anchor SEQ:HASH"
 )
+
+MAX_LISTED: Final = 20
+"""Unfinished actions named to people; the JSON has up to 1000, and ``show --open`` all."""
 
 _COUNTED: Final = {
     "gap": ("entry", "entries"),
@@ -34,6 +39,7 @@ def as_text(report: VerifyReport, anchors: list[str]) -> Iterator[str]:
     path = visible(path_text(report.path))
     yield f"{path}: {_verdict(report, anchors)}"
     yield from (f"  {note}" for note in _notes(report))
+    yield from (f"  {line}" for line in _unfinished(report))
 
 
 def finding_text(finding: Finding) -> str:
@@ -65,6 +71,7 @@ def as_json(report: VerifyReport, anchors_given: int) -> dict[str, object]:
         "open_intents": report.open_intents,
         "unknown_lifecycle_events": report.unknown_lifecycle_events,
         "chain_only": report.chain_only,
+        "unfinished": [dataclasses.asdict(action) for action in report.unfinished],
         "segments": [
             {"path": path_text(one.path), "size_bytes": one.size_bytes, "entries": one.entries}
             for one in report.segments
@@ -144,3 +151,15 @@ def _notes(report: VerifyReport) -> Iterator[str]:
         yield f"{plural(report.unknown_lifecycle_events, 'lifecycle event')} that this version does not know"
     if report.chain_only:
         yield "only seq, hashes and links were checked (--chain-only)"
+
+
+def _unfinished(report: VerifyReport) -> Iterator[str]:
+    listed = report.unfinished[:MAX_LISTED]
+    if not listed:
+        return
+    total = sum(finding.count for finding in report.findings if finding.kind == "intent_without_outcome")
+    yield f"{plural(total, 'action')} began and never ended:"
+    for action in listed:
+        yield from (f"  {line}" for line in unfinished_text.as_text(action))
+    if total > len(listed):
+        yield f"  and {total - len(listed):,} more: otel-audit show --open shows all"

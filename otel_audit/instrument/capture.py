@@ -17,14 +17,18 @@ from typing import Any, Final
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.once import warn_once
 from otel_audit.instrument.secrets import REDACTED, looks_secret, redact_text
+from otel_audit.interrupt import is_interrupt
 from otel_audit.semconv import AUDIT_ARGUMENTS, AUDIT_RESULT
-from otel_audit.value import describe, pointer_to
+from otel_audit.value import pointer_to
+from otel_audit.value_text import MAX_TEXT_NODES, nodes_shown, text_of, unprintable
 
 Redact = Callable[[str, object], object]
 
 MAX_DEPTH: Final = 16
 MAX_VALUES: Final = 10_000
 MAX_TEXT_CHARACTERS: Final = 64 * 1024
+MAX_CHARACTERS: Final = 1024 * 1024
+"""Of all texts of one call together: no line holds more."""
 TRUNCATED: Final = "[TRUNCATED]"
 CIRCULAR: Final = "[CIRCULAR]"
 
@@ -86,13 +90,15 @@ def capture_result(result: object, *, redact: Redact | None = None, altered: lis
 class _Walk:
     """One walk through the values of one call."""
 
-    __slots__ = ("altered", "inside", "left", "redact")
+    __slots__ = ("altered", "characters_left", "inside", "left", "redact", "text_left")
 
     def __init__(self, redact: Redact | None, altered: list[str]) -> None:
         self.redact = redact
         self.altered = altered
         self.inside: list[int] = []
         self.left = MAX_VALUES
+        self.text_left = MAX_TEXT_NODES
+        self.characters_left = MAX_CHARACTERS
 
     def copy(self, name: str, value: object, pointer: str) -> object:
         """Return a value as plain data without secrets, the provider's ``redact`` applied."""
@@ -101,13 +107,17 @@ class _Walk:
             return self._instead(TRUNCATED, pointer)
         try:
             plain = self._plain(name, value, pointer)
-        except Exception:  # the value's own code may raise anything
-            plain = self._instead(f"<unprintable {type(value).__name__}>", pointer)
+        except BaseException as error:  # the value's own code may raise anything
+            if is_interrupt(error):
+                raise
+            plain = self._instead(unprintable(value), pointer)
         if self.redact is None:
             return plain
         try:
             return self.redact(name, plain)
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             warn_once(_logger, "redact %s raised %s: the value is recorded as " + REDACTED, self.redact, error)
             return REDACTED
 
@@ -117,7 +127,7 @@ class _Walk:
         if isinstance(value, str):
             return self._text(value, pointer)
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._bytes(bytes(value[:MAX_TEXT_CHARACTERS]), len(value), pointer)
+            return self._bytes(bytes(value[: self._room(len(value))]), len(value), pointer)
         if id(value) in self.inside:
             return self._instead(CIRCULAR, pointer)
         if len(self.inside) >= MAX_DEPTH:
@@ -139,7 +149,7 @@ class _Walk:
             return self._list(name, value, pointer)
         if isinstance(value, AbstractSet):
             self.altered.append(pointer)
-            return self._list(name, sorted(value, key=repr), pointer)
+            return self._list(name, sorted(value, key=self._describe), pointer)
         if isinstance(value, enum.Enum):
             self.altered.append(pointer)
             return self._plain(name, value.value, pointer)
@@ -148,7 +158,7 @@ class _Walk:
             return value
         if looks_secret(kind.__name__):
             return REDACTED
-        return self._instead(self._text(describe(value), pointer), pointer)
+        return self._instead(self._text(self._describe(value), pointer), pointer)
 
     def _map(self, items: Iterable[tuple[Any, object]], pointer: str) -> dict[Any, object]:
         copied: dict[Any, object] = {}
@@ -157,7 +167,8 @@ class _Walk:
                 copied[TRUNCATED] = self._instead(TRUNCATED, pointer)
                 break
             if not isinstance(key, str):
-                copied[key] = self.copy(describe(key), value, pointer_to(pointer, describe(key)))
+                name = self._describe(key)
+                copied[key] = self.copy(name, value, pointer_to(pointer, name))
                 continue
             name = self._text(key, pointer)
             copied[name] = REDACTED if looks_secret(key) else self.copy(name, value, pointer_to(pointer, name))
@@ -171,13 +182,29 @@ class _Walk:
             copied.append(self._instead(TRUNCATED, pointer))
         return copied
 
+    def _describe(self, value: object) -> str:
+        """Return the ``repr`` of a value; what nests and shares its parts is bounded for the whole call."""
+        if self.characters_left <= 0:
+            return TRUNCATED
+        self.text_left -= nodes_shown(value, self.text_left)
+        if self.text_left < 0:
+            self.text_left = 0
+            return unprintable(value)
+        return text_of(value)
+
+    def _room(self, size: int) -> int:
+        """Return how much is recorded of a text or of bytes, and count it."""
+        room = max(0, min(size, MAX_TEXT_CHARACTERS, self.characters_left))
+        self.characters_left -= room
+        return room
+
     def _text(self, text: str, pointer: str) -> str:
         text = str.__str__(text)
-        if len(text) <= MAX_TEXT_CHARACTERS:
+        room = self._room(len(text))
+        if len(text) == room:
             return redact_text(text)
         self.altered.append(pointer)
-        head = redact_text(text[: MAX_TEXT_CHARACTERS + _OVERLAP_CHARACTERS])
-        return head[:MAX_TEXT_CHARACTERS] + TRUNCATED
+        return redact_text(text[: room + _OVERLAP_CHARACTERS])[:room] + TRUNCATED if room else TRUNCATED
 
     def _bytes(self, data: bytes, size: int, pointer: str) -> object:
         if size > len(data):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar, overload
 
+from otel_audit.environment import OnFailure
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.call import Binder, Call
 from otel_audit.instrument.capture import names_to_capture
+from otel_audit.instrument.details import ActorOf, AttributesOf, TargetOf
 from otel_audit.instrument.kinds import wrapper_for
-from otel_audit.instrument.plan import ActorOf, AttributesOf, OnFailure, Phases, Plan, TargetOf
+from otel_audit.instrument.members import dotted_name, map_property, public_methods
+from otel_audit.instrument.plan import Phases, Plan
 from otel_audit.pipeline.wrapper import BoundWrapper, Wrapper
 
 __all__ = ["Call", "audited", "is_audited"]
@@ -72,7 +74,8 @@ def audited(
     body defines. What is audited already stays as it is.
 
     The result, the exception (the same object), signature, docstring and kind come through
-    unchanged. A generator's action begins with its first step. Coroutines and async generators
+    unchanged. A generator's action begins with its first step; that of a plain function which
+    returns a fresh coroutine or generator ends with it (docs/audited.md has a table). Coroutines and async generators
     wait for the intent and a normal outcome without holding up the event loop; the outcome
     after an exception, a cancellation or an early close is written blocking.
 
@@ -133,14 +136,14 @@ def _audit(function: Any, *, event_name: str | None, settings: dict[str, Any]) -
     if isinstance(function, type):
         return _audit_class(function, event_name, settings)
     if isinstance(function, property):
-        return _audit_property(function, event_name, settings)
+        return map_property(function, functools.partial(_audit_accessor, event_name=event_name, settings=settings))
     if isinstance(function, functools.cached_property):
         return functools.cached_property(_audit(function.func, event_name=event_name, settings=settings))
     if is_audited(function):
         return function
     if not callable(function) and not hasattr(type(function), "__get__"):
         raise TypeError(f"expected a function, a method or a class, got {function!r}")
-    name = _dotted_name(function)
+    name = dotted_name(function)
     plan = Plan(function, name if event_name is None else event_name, name, **settings)
     again = functools.partial(_audit, event_name=event_name, settings=settings)
     return AuditedFunction(function, wrapper_for(function, plan), again)
@@ -148,12 +151,7 @@ def _audit(function: Any, *, event_name: str | None, settings: dict[str, Any]) -
 
 def _audit_class(cls: type, event_name: str | None, settings: dict[str, Any]) -> type:
     """Audit the public methods in a class's own body, and its being called; return the class."""
-    methods = {
-        name: member
-        for name, member in vars(cls).items()
-        if (name == "__call__" or not name.startswith("_"))
-        and (inspect.isroutine(member) or isinstance(member, (classmethod, staticmethod, functools.partialmethod)))
-    }
+    methods = public_methods(cls)
     binders = {name: Binder(member) for name, member in methods.items()}
     for wanted in settings["capture"]:
         if wanted != "*" and not any(binder.has_parameter(wanted) for binder in binders.values()):
@@ -167,30 +165,6 @@ def _audit_class(cls: type, event_name: str | None, settings: dict[str, Any]) ->
     return cls
 
 
-def _audit_property(member: property, event_name: str | None, settings: dict[str, Any]) -> property:
-    def accessor(function: Any, action: str) -> Any:
-        if function is None:
-            return None
-        own = {**settings, "action": action} if settings["action"] == "EXECUTE" else settings
-        return _audit(function, event_name=event_name, settings=own)
-
-    return property(
-        accessor(member.fget, "READ"),
-        accessor(member.fset, "WRITE"),
-        accessor(member.fdel, "DELETE"),
-        member.__doc__,
-    )
-
-
-def _dotted_name(function: Any) -> str:
-    """Return module and qualified name; of a callable instance, those of its class."""
-    while True:
-        if isinstance(function, (functools.partial, functools.partialmethod)):
-            function = function.func
-        elif isinstance(function, (classmethod, staticmethod)):
-            function = function.__func__
-        else:
-            break
-    if not isinstance(getattr(function, "__qualname__", None), str):
-        function = type(function)
-    return f"{function.__module__}.{function.__qualname__}"
+def _audit_accessor(function: Any, action: str, event_name: str | None, settings: dict[str, Any]) -> Any:
+    own = {**settings, "action": action} if settings["action"] == "EXECUTE" else settings
+    return _audit(function, event_name=event_name, settings=own)

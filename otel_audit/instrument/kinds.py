@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from types import CoroutineType
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Final
 
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context
 
+from otel_audit.instrument.kind import body_of, is_awaitable_generator, is_fresh, kind_of, named_like
 from otel_audit.instrument.plan import Plan
 from otel_audit.instrument.run import Run
 from otel_audit.instrument.span import current_tracer
@@ -19,20 +19,21 @@ Kwargs = dict[str, Any]
 Wrap = Callable[[Callable[..., Any], Any, Args, Kwargs], Any]
 """A wrapper in wrapt's form: ``(wrapped, instance, args, kwargs)``."""
 
+_RUNS_LATER: Final = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
+"""What a plain function may return that is a body of its own, and ends after it."""
+
 
 def wrapper_for(function: Any, plan: Plan) -> Wrap:
     """Return the wrapper for a function, by its kind."""
-    raw = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
-    if not hasattr(raw, "__name__") and callable(raw):
-        # `inspect` does not look into a callable instance; it does into a partial.
-        raw = raw if hasattr(raw, "func") else type(raw).__call__
-    if inspect.isasyncgenfunction(raw):
-        return _around_async_generator(plan)
-    if inspect.iscoroutinefunction(raw):
-        return _around_coroutine(plan, raw)
-    if inspect.isgeneratorfunction(raw):
-        return _around_generator(plan)
-    return _around_call(plan)
+    match kind_of(function):
+        case "async generator":
+            return _around_async_generator(plan)
+        case "coroutine":
+            return _around_coroutine(plan, function)
+        case "generator":
+            return _around_generator(plan)
+        case "call":
+            return _around_call(plan)
 
 
 def _around_call(plan: Plan) -> Wrap:
@@ -48,8 +49,8 @@ def _around_call(plan: Plan) -> Wrap:
         except BaseException as error:
             action.fail(error)
             raise
-        if type(result) is CoroutineType:
-            return _rest_of_coroutine(Run.of(action), result)
+        if type(result) in _RUNS_LATER and is_fresh(result):
+            return _rest_of(Run.of(action), result)
         action.end_quietly()
         return result
 
@@ -67,16 +68,24 @@ def _call(plan: Plan, wrapped: Callable[..., Any], instance: Any, args: Args, kw
     except BaseException as error:
         run.fail(error)
         raise
-    if type(result) is CoroutineType:
-        return _rest_of_coroutine(run, result)
+    if type(result) in _RUNS_LATER and is_fresh(result):
+        return _rest_of(run, result)
     run.finish(result)
     return result
 
 
-async def _rest_of_coroutine(run: Run, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Await what a plain function returned: its action ends with the coroutine."""
+def _rest_of(run: Run, result: Any) -> Any:
+    """Return what a plain function returned: its action ends with that."""
+    if type(result) is GeneratorType and not is_awaitable_generator(result):
+        return named_like(resumed(result, run.enter, run.finish, run.close), result)
+    if type(result) is AsyncGeneratorType:
+        return named_like(aresumed(result, run.aenter, run.aclose, run.close), result)
+    return named_like(_rest_of_coroutine(run, result), result)
+
+
+async def _rest_of_coroutine(run: Run, coroutine: Awaitable[Any]) -> Any:
     try:
-        with OwnContext(run.context or get_current()):
+        with OwnContext(run.enter()):
             result = await coroutine
     except BaseException as error:
         run.fail(error)
@@ -85,7 +94,7 @@ async def _rest_of_coroutine(run: Run, coroutine: Coroutine[Any, Any, Any]) -> A
     return result
 
 
-def _around_coroutine(plan: Plan, raw: Any) -> Wrap:
+def _around_coroutine(plan: Plan, function: Any) -> Wrap:
     async def run_audited(wrapped: Callable[..., Any], instance: Any, args: Args, kwargs: Kwargs) -> Any:
         run = await plan.abegin(instance, args, kwargs)
         try:
@@ -100,9 +109,7 @@ def _around_coroutine(plan: Plan, raw: Any) -> Wrap:
         await run.afinish(result)
         return result
 
-    # What asyncio says of a coroutine that nobody awaited, or of a slow one, names the function.
-    run_audited.__name__ = getattr(raw, "__name__", run_audited.__name__)
-    run_audited.__qualname__ = getattr(raw, "__qualname__", run_audited.__qualname__)
+    named_like(run_audited, body_of(function))
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: Args, kwargs: Kwargs) -> Any:
         if plan.optional and not plan.logger.enabled():
@@ -114,25 +121,22 @@ def _around_coroutine(plan: Plan, raw: Any) -> Wrap:
 
 def _around_generator(plan: Plan) -> Wrap:
     def audited_steps(inner: Generator[Any, Any, Any], instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        run = plan.begin(instance, args, kwargs)
-        try:
-            result = yield from resumed(inner, lambda: run.context or get_current())
-        except GeneratorExit:
-            run.stop()
-            raise
-        except BaseException as error:
-            run.fail(error)
-            raise
-        run.finish(result)
-        return result
+        run: Run
 
-    def wrapper(wrapped: Callable[..., Any], instance: Any, args: Args, kwargs: Kwargs) -> Any:
-        inner = wrapped(*args, **kwargs)
-        if plan.optional and not plan.logger.enabled():
-            return inner
-        return _named(audited_steps(inner, instance, args, kwargs), inner)
+        def enter() -> Context:
+            nonlocal run
+            run = plan.begin(instance, args, kwargs)
+            return run.enter()
 
-    return wrapper
+        def finish(result: object) -> None:
+            run.finish(result)
+
+        def close(error: BaseException, closed: bool) -> None:
+            run.close(error, closed)
+
+        return resumed(inner, enter, finish, close)
+
+    return _around_steps(plan, audited_steps)
 
 
 def _around_async_generator(plan: Plan) -> Wrap:
@@ -142,30 +146,24 @@ def _around_async_generator(plan: Plan) -> Wrap:
         async def enter() -> Context:
             nonlocal run
             run = await plan.abegin(instance, args, kwargs)
-            return run.context or get_current()
+            return run.enter()
 
         async def finish() -> None:
-            await run.afinish(None)
+            await run.aclose()
 
-        def fail(error: BaseException, closed: bool) -> None:
-            if closed:
-                run.stop()
-            else:
-                run.fail(error)
+        def close(error: BaseException, closed: bool) -> None:
+            run.close(error, closed)
 
-        return aresumed(inner, enter, finish, fail)
+        return aresumed(inner, enter, finish, close)
 
+    return _around_steps(plan, audited_steps)
+
+
+def _around_steps(plan: Plan, audited_steps: Callable[[Any, Any, Args, Kwargs], Any]) -> Wrap:
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: Args, kwargs: Kwargs) -> Any:
         inner = wrapped(*args, **kwargs)
         if plan.optional and not plan.logger.enabled():
             return inner
-        return _named(audited_steps(inner, instance, args, kwargs), inner)
+        return named_like(audited_steps(inner, instance, args, kwargs), inner)
 
     return wrapper
-
-
-def _named(outer: Any, inner: Any) -> Any:
-    """Give a generator the name of the one that it stands in for."""
-    outer.__name__ = inner.__name__
-    outer.__qualname__ = inner.__qualname__
-    return outer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, set_span_in_context
 
 from otel_audit.instrument.capture import Redact, capture_result
@@ -62,6 +62,14 @@ class Run:
             # The arguments stand in the intent only, and so do their pointers.
             self.altered[:] = [pointer for pointer in self.altered if not pointer.startswith(_ARGUMENTS)]
 
+    def enter(self) -> Context:
+        """Return the context that the body begins in."""
+        return self.context or get_current()
+
+    async def aenter(self) -> Context:
+        """As `enter`."""
+        return self.enter()
+
     def finish(self, result: object) -> None:
         """Record that the call returned. Never raises: the call's own result goes on.
 
@@ -94,8 +102,18 @@ class Run:
         finally:
             self.abandon(error)
 
-    def stop(self) -> None:
-        """Record that a generator was closed before it ended: neither a success nor a failure."""
+    async def aclose(self) -> None:
+        """Record that an async generator ended: it returns nothing."""
+        await self.afinish(None)
+
+    def close(self, error: BaseException, closed: bool) -> None:
+        """Record what ended a generator: its own exception, or its consumer's closing it early.
+
+        Closed before it ended, it is neither a success nor a failure.
+        """
+        if not closed:
+            self.fail(error)
+            return
         try:
             self.action.set_outcome("unknown", reason=CLOSED_EARLY)
             self.action.end_quietly()

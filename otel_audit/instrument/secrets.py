@@ -84,9 +84,8 @@ _HEADER: Final = re.compile(
     r"""(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie)(\\*["']?\s{0,8}[:=]\s{0,8})(\\*["'][^"'\\\r\n]*|[^\r\n]+)""",
     re.IGNORECASE,
 )
-_NAMED: Final = re.compile(
-    r"""(?<![\w.-])([A-Za-z_][\w.-]*)(\\*["']?\s{0,8}[:=]\s{0,8})(\\*["'][^"'\\\r\n]*|[^\s,;&<>(){}\[\]"'\\]+)"""
-)
+_NAME: Final = re.compile(r"""(?<![\w.-])([A-Za-z_][\w.-]*)\\*["']?\s{0,8}[:=]\s{0,8}""")
+_VALUE: Final = re.compile(r"""(\\*["'])[^"'\\\r\n]*|[^\s,;&<>(){}\[\]"'\\]+""")
 
 
 def redact_text(text: str) -> str:
@@ -100,7 +99,7 @@ def redact_text(text: str) -> str:
         text = _USER_INFO.sub(rf"\1{REDACTED}", text)
     if "=" in text or ":" in text:
         text = _HEADER.sub(_without_value, text)
-        text = _NAMED.sub(_without_secret_value, text)
+        text = _without_secret_values(text)
     return text
 
 
@@ -109,5 +108,15 @@ def _without_value(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}{quote[0] if quote else ''}{REDACTED}"
 
 
-def _without_secret_value(match: re.Match[str]) -> str:
-    return _without_value(match) if looks_secret(match[1]) else match[0]
+def _without_secret_values(text: str) -> str:
+    parts: list[str] = []
+    done = 0
+    # Names only: a value may begin with the name of a secret, as in "error: password=…".
+    for match in _NAME.finditer(text):
+        if match.start() < done or not looks_secret(match[1]):
+            continue
+        value = _VALUE.match(text, match.end())
+        if value is not None:
+            parts += text[done : match.end()], value[1] or "", REDACTED
+            done = value.end()
+    return "".join((*parts, text[done:])) if parts else text

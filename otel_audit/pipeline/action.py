@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -14,6 +16,7 @@ from otel_audit import semconv
 from otel_audit.attributes import check_text, check_word
 from otel_audit.environment import OnFailure, check_on_failure
 from otel_audit.errors import AuditConfigError, AuditError
+from otel_audit.interrupt import is_interrupt
 from otel_audit.record import AuditReceipt, Outcome
 from otel_audit.value import describe, pairs_of
 
@@ -215,9 +218,9 @@ class AuditAction:
         given = self._attributes
         try:
             return _Attributes(pairs_of({} if given is None else given))  # type: ignore[arg-type]
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             self._altered = [*self._altered, "/attributes/given.attributes"]
             return _Attributes({"given.attributes": describe(given)})
 
@@ -267,6 +270,12 @@ class AuditAction:
         return self._receipt
 
     def _lost(self, error: Exception) -> None:
+        if sys.is_finalizing():
+            # A generator collected as Python ends. To format a time, for a log message or for the
+            # count of what is lost, can crash it by now; the intent stands in the log.
+            with contextlib.suppress(Exception):  # stderr may be gone, too
+                sys.stderr.write(f"the outcome of {self._event_name} is not in the audit log: {error}\n")
+            return
         _logger.error("the outcome of %s is not in the audit log: %s", self._event_name, error)
         if self._channel is not None:
             self._channel.provider.exporter.ledger.drops.add(time.time_ns(), error)

@@ -15,9 +15,11 @@ from otel_audit.value import clean_text
 
 from .assemble import assemble
 from .log_record import AuditLogRecord
+from .uncancelled import uncancelled
 
 if TYPE_CHECKING:
     from otel_audit.environment import OnFailure
+    from otel_audit.line import Draft
 
     from .action import AuditAction, Phases
     from .provider import AuditProvider, Channel
@@ -146,7 +148,8 @@ class AuditLogger:
         """Record one act without holding the event loop while the disk works.
 
         As `emit`. The entry is written in the calling task, so ``seq`` follows the order of the
-        calls; all who wait share one sync. Without an asyncio loop it is `emit`.
+        calls; all who wait share one sync. Without an asyncio loop it is `emit`. Cancelled while it
+        waits for the disk, it leaves the entry, and its copies, all the same.
         """
         channel = self.channel()
         if channel is None:
@@ -262,6 +265,8 @@ class AuditLogger:
             AuditWriteError: It is not in the log, and failures are closed.
         """
         try:
+            if channel.provider.is_shut_down:
+                raise _shut_down(channel)
             # the typed overload wants the API's record; the SDK takes its own unchanged
             channel.logger.emit(cast("LogRecord", record))
             if record.ticket is None:
@@ -284,11 +289,17 @@ class AuditLogger:
             channel.logger.emit(cast("LogRecord", record))
             if record.draft is None:
                 raise _nobody_wrote()
-            ticket = await channel.provider.exporter.aappend(record.draft)
+            appending = _append(channel, record, record.draft)
+            await (uncancelled(appending) if channel.provider.processor.passes_on else appending)
         except (AuditWriteError, AuditConfigError) as error:
             return channel.provider.failed(record, error, on_failure)
-        channel.provider.processor.complete(record, ticket)
         return _receipt(record)
+
+
+async def _append(channel: Channel, record: AuditLogRecord, draft: Draft) -> None:
+    """Append a record's entry, and pass the record on."""
+    ticket = await channel.provider.exporter.aappend(draft)
+    channel.provider.processor.complete(record, ticket)
 
 
 def members_of(record: AuditRecord) -> dict[str, Any]:
@@ -313,6 +324,11 @@ def _receipt(record: AuditLogRecord) -> AuditReceipt:
     ticket = record.ticket
     assert ticket is not None
     return AuditReceipt(ticket.draft.record_id, ticket.seq, ticket.hash, ticket.draft.time_ns, ticket.stream_id)
+
+
+def _shut_down(channel: Channel) -> AuditWriteError:
+    # Told before anything is formatted: what is collected when Python ends finds its modules gone.
+    return AuditWriteError(f"{channel.provider.exporter.settings.path}: the log is closed")
 
 
 def _nobody_wrote() -> AuditWriteError:

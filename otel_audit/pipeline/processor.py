@@ -34,6 +34,8 @@ class AuditLogRecordProcessor(LogRecordProcessor):
     def __init__(self, exporter: AuditFileLogExporter, processors: Sequence[LogRecordProcessor] = ()) -> None:
         self._exporter = exporter
         self._processors = tuple(processors)
+        self.passes_on = bool(self._processors)
+        """Whether anybody sees a record behind this."""
         self.failures = 0
         """Exceptions that processors behind this one raised."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import nullcontext
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -47,37 +48,65 @@ class OwnContext:
         attach(self._outer)
 
 
-def resumed(inner: Generator[Any, Any, Any], enter: Callable[[], Context]) -> Generator[Any, Any, Any]:
+def resumed(
+    inner: Generator[Any, Any, Any],
+    enter: Callable[[], Context | None],
+    finish: Callable[[Any], None] | None = None,
+    fail: Callable[[BaseException, bool], None] | None = None,
+) -> Generator[Any, Any, Any]:
     """Yield from a generator, each of its steps in a context of its own.
+
+    Not by ``yield from`` of another generator, which would close this one where its consumer
+    throws a `GeneratorExit` in, and lose what the body returns when it is closed.
 
     Args:
         inner: The generator, not yet begun. ``send``, ``throw`` and ``close`` reach it.
-        enter: Called at the first step; returns the context that the body begins in.
+        enter: Called at the first step; returns the context that the body begins in, None for
+            its consumer's at each step, as without this.
+        finish: Called with what the body returned, when it has ended by itself.
+        fail: Called with what ended the body otherwise, and whether that is its consumer's
+            closing it.
 
     Returns:
         What the generator returns.
     """
-    own = OwnContext(enter())
+    own = _own(enter())
     step: Callable[[Any], Any] = inner.send
     given: Any = None
-    while True:
-        with own:
+    closing: GeneratorExit | None = None
+    try:
+        while True:
+            with own:
+                try:
+                    item = step(given)
+                except StopIteration as stop:
+                    result = stop.value
+                    break
+                finally:
+                    given = None  # an exception that names this frame would keep itself alive
             try:
-                item = step(given)
-            except StopIteration as stop:
-                return stop.value
-        try:
-            given = yield item
-            step = inner.send
-        except BaseException as error:
-            # GeneratorExit too: thrown in, it ends the generator as `close` does.
-            given = error
-            step = inner.throw
+                given = yield item
+                step, closing = inner.send, None
+            except BaseException as error:
+                # GeneratorExit too: thrown in, it ends the generator as `close` does.
+                given, step = error, inner.throw
+                closing = error if isinstance(error, GeneratorExit) else None
+    except BaseException as error:
+        closed, closing = error is closing, None
+        if fail is not None:
+            fail(error, closed)
+        raise
+    if closing is not None:
+        if fail is not None:
+            fail(closing, True)
+    elif finish is not None:
+        finish(result)
+    return result
 
 
 async def aresumed(
     inner: AsyncGenerator[Any, Any],
-    enter: Callable[[], Awaitable[Context]],
+    enter: Callable[[], Awaitable[Context | None]],
     finish: Callable[[], Awaitable[None]] | None = None,
     fail: Callable[[BaseException, bool], None] | None = None,
 ) -> AsyncGenerator[Any, Any]:
@@ -85,11 +114,13 @@ async def aresumed(
 
     Args:
         inner: The generator, not yet begun. ``asend``, ``athrow`` and ``aclose`` reach it.
-        enter: Awaited at the first step; returns the context that the body begins in.
+        enter: Awaited at the first step; returns the context that the body begins in, None for
+            its consumer's at each step, as without this.
         finish: Awaited when the body has ended by itself.
-        fail: Called with what the body raised, and whether that is its consumer's closing it.
+        fail: Called with what ended the body otherwise, and whether that is its consumer's
+            closing it.
     """
-    own = OwnContext(await enter())
+    own = _own(await enter())
     step: Callable[[Any], Awaitable[Any]] = _unhooked(inner)
     given: Any = None
     closing: GeneratorExit | None = None
@@ -100,21 +131,27 @@ async def aresumed(
                     item = await step(given)
                 except StopAsyncIteration:
                     break
+                finally:
+                    given = None
             try:
                 given = yield item
-                step = inner.asend
+                step, closing = inner.asend, None
             except BaseException as error:
-                given = error
-                step = inner.athrow
+                given, step = error, inner.athrow
                 closing = error if isinstance(error, GeneratorExit) else None
     except BaseException as error:
+        closed, closing = error is closing, None
         if fail is not None:
-            fail(error, error is closing)
+            fail(error, closed)
         raise
     if closing is not None and fail is not None:
         fail(closing, True)
     elif closing is None and finish is not None:
         await finish()
+
+
+def _own(context: Context | None) -> OwnContext | nullcontext[None]:
+    return nullcontext() if context is None else OwnContext(context)
 
 
 def _unhooked(inner: AsyncGenerator[Any, Any]) -> Callable[[Any], Awaitable[Any]]:

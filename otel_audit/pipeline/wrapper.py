@@ -22,6 +22,14 @@ else:
     _FunctionWrapper = wrapt.FunctionWrapper
 
 
+def _stands_at(module: str, qualified_name: str) -> Any:
+    """Return what stands under a dotted name in a module; None where nothing does."""
+    try:
+        return load(module, qualified_name)
+    except (AttributeError, ImportError):
+        return None
+
+
 def load(module: str, qualified_name: str) -> Any:
     """Return what stands under a dotted name in a module, importing it."""
     return reduce(getattr, qualified_name.split("."), importlib.import_module(module))
@@ -29,6 +37,17 @@ def load(module: str, qualified_name: str) -> Any:
 
 class BoundWrapper(_BoundFunctionWrapper):
     """A method of `Wrapper` functions, bound to its instance or class."""
+
+    @property
+    def __func__(self) -> Any:
+        """The function that is bound, wrapped: who binds it anew must not lose the wrapper."""
+        raw = getattr(self.__wrapped__, "__func__", None)
+        if raw is None:
+            return self  # a static method: that it has none cannot be said, as wrapt then asks the parent
+        parent = self._self_parent
+        if not isinstance(parent.__wrapped__, classmethod):
+            return parent
+        return parent._self_function_of(raw)  # noqa: SLF001 - wrapt passes other names on
 
     def __reduce__(self) -> Any:
         name = self.__wrapped__.__name__
@@ -43,11 +62,16 @@ class BoundWrapper(_BoundFunctionWrapper):
     def __copy__(self) -> BoundWrapper:
         return self
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        owner = getattr(self.__wrapped__, "__self__", None)
+        copied = copy.deepcopy(owner, memo)
+        return self if copied is owner else self._self_parent.__get__(copied, type(copied))
+
 
 class Wrapper(_FunctionWrapper):
     """A `wrapt.FunctionWrapper` that is copied and pickled as what it wraps is.
 
-    A function is pickled by its dotted name, which must lead to this very object, and its copy,
+    A function is pickled by its dotted name where that leads to this very object, and its copy,
     deep or not, is the object itself. Other callables are copied or pickled and wrapped again.
 
     Args:
@@ -62,10 +86,19 @@ class Wrapper(_FunctionWrapper):
     def __init__(self, wrapped: Any, wrapper: Any, rewrap: Callable[[Any], Any]) -> None:
         super().__init__(wrapped, wrapper)
         self._self_rewrap = rewrap
+        self._self_unbound: Any = None
+
+    def _self_function_of(self, raw: Any) -> Any:
+        """Return the function of a class method, wrapped: the same object each time."""
+        if self._self_unbound is None:
+            self._self_unbound = self._self_rewrap(raw)
+        return self._self_unbound
 
     def __reduce__(self) -> Any:
-        name = getattr(self.__wrapped__, "__qualname__", None)
-        return name if isinstance(name, str) else (self._self_rewrap, (self.__wrapped__,))
+        module, name = (getattr(self.__wrapped__, what, None) for what in ("__module__", "__qualname__"))
+        if isinstance(module, str) and isinstance(name, str) and _stands_at(module, name) is self:
+            return name
+        return self._self_rewrap, (self.__wrapped__,)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__reduce__()

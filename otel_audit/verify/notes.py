@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from otel_audit import semconv
 from otel_audit.verify.finding import Kind
 from otel_audit.verify.run import Place
+from otel_audit.verify.writers import Writers
 
 _REQUIRED: Final = semconv.REQUIRED_ATTRIBUTES
 
@@ -45,6 +46,7 @@ class Notes:
     found: list[Note] = field(default_factory=list)
     intents: dict[str, Note] = field(default_factory=dict)
     outcomes: set[str] = field(default_factory=set)
+    writers: Writers = field(default_factory=Writers)
     lifecycle: list[Lifecycle] = field(default_factory=list)
     unknown_lifecycle: int = 0
     open_intents: int = 0
@@ -66,6 +68,7 @@ class Notes:
             self.phase(attributes, record_id, members["observed_time"], place, offset, seq)
         if members["event_name"].startswith(semconv.LOG_EVENT_PREFIX):
             self._log_entry(members["event_name"], attributes, place, offset, seq)
+            self.writers.note(members["event_name"], seq, attributes, members.get("resource", {}))
 
     def phase(
         self,

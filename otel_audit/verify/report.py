@@ -7,6 +7,7 @@ from typing import Literal
 
 from otel_audit.chain import Head
 from otel_audit.verify.finding import Finding
+from otel_audit.verify.unfinished import UnfinishedAction
 
 Integrity = Literal["chain", "hash", "none"]
 
@@ -39,6 +40,8 @@ class VerifyReport:
         unknown_lifecycle_events: Entries ``audit.log.…`` of a kind that this version does not know.
         open_intents: Intents younger than the moment at which the log's length was taken.
         chain_only: Only ``seq``, hashes and links were looked at, as asked.
+        unfinished: Actions that began and never ended: of each ``intent_without_outcome`` who,
+            upon what, in which trace, and whether its writer closed the log. The first 1000.
     """
 
     path: str
@@ -54,6 +57,7 @@ class VerifyReport:
     unknown_lifecycle_events: int = 0
     open_intents: int = 0
     chain_only: bool = False
+    unfinished: tuple[UnfinishedAction, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -22,6 +22,7 @@ from otel_audit.verify.run import Place, Run
 from otel_audit.verify.scan import Scan
 from otel_audit.verify.segment import Checksums, Segment, lines_from, read_blocks
 from otel_audit.verify.segments import check_segments, missing_numbers
+from otel_audit.verify.unfinished import unfinished_actions
 
 
 def verify(
@@ -73,7 +74,7 @@ def verify(
     matched = 0
     if declared.mode != "none":
         matched = check_anchors(anchors, scan.anchored, chain.runs, head, _faults_behind(chain, scan), drafts)
-    _add_intents(scan, chain, drafts)
+    intents = _add_intents(scan, chain, drafts)
     return VerifyReport(
         path=path,
         entries=sum(scan.entries),
@@ -91,6 +92,7 @@ def verify(
         unknown_lifecycle_events=notes.unknown_lifecycle,
         open_intents=notes.open_intents,
         chain_only=chain_only,
+        unfinished=unfinished_actions(intents, files, notes.writers),
     )
 
 
@@ -212,11 +214,18 @@ def _faults_behind(chain: Chain, scan: Scan) -> int:
     return regions + sum(r.count for r in scan.runs if r.first > end and r.kind is not None)
 
 
-def _add_intents(scan: Scan, chain: Chain, drafts: Drafts) -> None:
-    """Add the intents that have no outcome, unless a fault behind them may have swallowed it."""
+def _add_intents(scan: Scan, chain: Chain, drafts: Drafts) -> list[tuple[int, int]]:
+    """Add the intents that have no outcome, unless a fault behind them may have swallowed it.
+
+    Returns:
+        Segment and offset of each.
+    """
     last_fault = max((draft.place for draft in drafts.errors()), default=Place(-1, 0))
     unjudged = Stretches([*chain.unjudged, *chain.copies])
+    added = []
     for note in scan.notes.intents.values():
         if note.place > last_fault and note.place not in unjudged:
             kind, place, offset, seq, expected, got = note
             drafts.add(kind, place, offset, seq, expected, got)
+            added.append((place.segment, offset))
+    return added

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +19,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_audit import audited
+from otel_audit import audited, gate
+from otel_audit.errors import AuditBlockedError
 from otel_audit.testing import capture_audit
+from tests.unit.instrument.functions import returning
 
 CANARY = "canary-9f3b"
 
@@ -103,6 +107,16 @@ class Service:
         """Returns what it got."""
         return value
 
+    @staticmethod
+    def static_method(value: object) -> object:
+        """Raises what it got."""
+        raise LeakError(value)
+
+    @property
+    def prop(self) -> object:
+        """Raises what it has."""
+        raise LeakError(CANARY)
+
     def __call__(self, value: object) -> object:
         """Returns what it got."""
         return value
@@ -127,8 +141,33 @@ def calls(decorate: Callable[[Any], Any]) -> Iterator[Callable[[Any], Any]]:
     service = type("Service", (Service,), {"method": decorate(Service.method)})()
     yield service.method
     yield decorate(Service.class_method)
+    yield decorate(Service.static_method)
+    yield lambda value: type("Service", (Service,), {"prop": decorate(Service.__dict__["prop"])})().prop
     yield decorate(Service())
+    yield decorate(functools.partial(plain, password=CANARY))
     yield lambda value: decorate(plain)(value, nope=value)
+    yield lambda value: list(decorate(returning(generator))(value))
+    yield decorate(type("Service", (Service,), {"method": Service.__dict__["method"]}))().method
+
+
+def allowing(call: Any) -> object:
+    """A policy that lets everything pass."""
+    return True
+
+
+def blocking(call: Any) -> object:
+    """A policy that says no, in words that hold a credential."""
+    return f"no: password={CANARY}, Bearer {CANARY}"
+
+
+def showing(call: Any) -> object:
+    """A policy that says no, with the arguments for its reason."""
+    return SimpleNamespace(allowed=False, reason=call.arguments, message=LeakError(CANARY))
+
+
+def unclear(call: Any) -> object:
+    """A policy that answers with the arguments."""
+    return call.arguments
 
 
 def broken(call: Any) -> Any:
@@ -180,6 +219,44 @@ def test_uncaptured(
         assert CANARY not in everything_written(spans, caplog, log.path)
 
 
+@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: type(secret).__name__)
+@pytest.mark.parametrize("policy", [allowing, blocking, showing, unclear, broken])
+@pytest.mark.parametrize("order", ["gate", "gate of audited", "audited gate"])
+def test_gate(
+    spans: InMemorySpanExporter,
+    caplog: pytest.LogCaptureFixture,
+    secret: Any,
+    policy: Callable[[Any], object],
+    order: str,
+) -> None:
+    """Whatever a policy makes of an argument, it stays out of the decision and of the error that blocks."""
+    caplog.set_level(logging.DEBUG)
+
+    def decorate(function: Any) -> Any:
+        decide = gate(policy, "test", target=broken, actor=broken, attributes=broken)
+        if order == "gate":
+            return decide(function)
+        return decide(audited("test")(function)) if order == "gate of audited" else audited("test")(decide(function))
+
+    with capture_audit(resource=Resource({"service.name": "shop"})) as log:
+        errors: list[BaseException] = []
+        count = 0
+        for call in calls(decorate):
+            try:
+                call(secret)
+            except (LeakError, TypeError):
+                assert policy is allowing
+            except AuditBlockedError as error:
+                errors.append(error)
+            count += 1
+        decisions = [entry for entry in log.entries if "audit.decision" in entry.attributes]
+        assert len(decisions) == count
+        assert len(errors) == (0 if policy is allowing else count)
+        assert CANARY not in everything_written(spans, caplog, log.path)
+        for raised in errors:
+            assert CANARY not in f"{raised} {raised!r} {raised.args} {vars(raised)}"
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -214,3 +291,21 @@ def test_failed_write(spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixt
             audited("test", capture="*")(work)({"password": CANARY})
         assert "is not in the audit log" in caplog.text
         assert CANARY not in everything_written(spans, caplog, log.path)
+
+
+def test_reprs() -> None:
+    """What is around a function shows nothing of its settings, nor of the calls that it is in."""
+    secret = {"password": CANARY}
+    with capture_audit(resource=Resource({"service.name": "shop"})) as log:
+        shown = []
+
+        @gate(lambda call: True, attributes=secret)
+        @audited(attributes=secret)
+        def work(value: object) -> None:
+            shown.append(f"{work!r} {work}")
+
+        work(CANARY)
+        with log.provider.get_audit_logger("test").start_action("test", attributes=secret) as action:
+            shown.append(f"{action!r} {action.intent!r}")
+        assert len(shown) == 2
+        assert CANARY not in " ".join(shown)

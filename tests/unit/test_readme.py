@@ -23,6 +23,7 @@ from otel_audit import environment
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+AUDITED = (ROOT / "docs/audited.md").read_text(encoding="utf-8")
 OPENTELEMETRY = (ROOT / "docs/opentelemetry.md").read_text(encoding="utf-8")
 SET_UP = [
     "python3 -m pip install -q uv && python3 -m uv run examples/quickstart/main.py",
@@ -152,7 +153,7 @@ def test_links_lead_to_files(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("code", blocks(README + API + OPENTELEMETRY, "python"))
+@pytest.mark.parametrize("code", blocks(README + API + AUDITED + OPENTELEMETRY, "python"))
 def test_python_examples_add_to_an_intact_log(code: str, folder: Path, environ: dict[str, str]) -> None:
     """Each example runs as it is shown, without a warning, and the log verifies after it."""
     run_python(code.replace(SHOWN_TRACE, "0" * 32), folder, environ)

@@ -1,0 +1,48 @@
+"""The callables that a class, a property or a descriptor is made of, and their names."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def public_methods(cls: type) -> dict[str, Any]:
+    """Return the public methods in a class's own body, and its being called, as they stand there."""
+    return {
+        name: member
+        for name, member in vars(cls).items()
+        if (name == "__call__" or not name.startswith("_"))
+        and (inspect.isroutine(member) or isinstance(member, (classmethod, staticmethod, functools.partialmethod)))
+    }
+
+
+def map_property(member: property, wrap: Callable[[Any, str], Any]) -> property:
+    """Return a property with each accessor wrapped.
+
+    Args:
+        wrap: Gets the accessor, and the action that it stands for.
+    """
+    return property(
+        member.fget and wrap(member.fget, "READ"),
+        member.fset and wrap(member.fset, "WRITE"),
+        member.fdel and wrap(member.fdel, "DELETE"),
+        member.__doc__,
+    )
+
+
+def dotted_name(function: Any) -> str:
+    """Return module and qualified name; of a callable instance, those of its class."""
+    while True:
+        if isinstance(function, (functools.partial, functools.partialmethod, functools.singledispatchmethod)):
+            function = function.func
+        elif isinstance(function, (classmethod, staticmethod)):
+            function = function.__func__
+        elif isinstance(getattr(function, "__qualname__", None), str):
+            break
+        else:
+            function = getattr(function, "__wrapped__", type(function))
+    # A method of a class written in C names its module only there.
+    module = getattr(function, "__module__", None) or getattr(function, "__objclass__", object).__module__
+    return f"{module}.{function.__qualname__}"
