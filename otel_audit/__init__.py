@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .instrument.call import Call
     from .instrument.decorator import audited
     from .instrument.gate import gate
+    from .instrument.gates import audit_gate
     from .instrument.instrumentor import AuditInstrumentor
     from .pipeline.action import AuditAction
     from .pipeline.configuration import configure, get_audit_logger, get_audit_provider, set_audit_provider
@@ -67,6 +68,7 @@ __all__ = [
     "Target",
     "VerifyReport",
     "acting_as",
+    "audit_gate",
     "audited",
     "carry",
     "configure",
@@ -102,6 +104,7 @@ _HOMES = {
     "Target": "record",
     "VerifyReport": "verify",
     "acting_as": "pipeline.context",
+    "audit_gate": "instrument.gates",
     "audited": "instrument.decorator",
     "carry": "pipeline.context",
     "configure": "pipeline.configuration",

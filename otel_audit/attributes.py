@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .errors import AuditRecordError
+from .interrupt import is_interrupt
 from .record import Actor, Source, Target
 from .semconv import (
     ACTOR_TYPES,
@@ -41,7 +42,18 @@ from .semconv import (
     PHASES,
     SCHEMA_VERSION,
 )
-from .value import INT_MAX, INT_MIN, MAX_DEPTH, clean, clean_text, describe, escape_name, pairs_of, pointer_to
+from .value import (
+    INT_MAX,
+    INT_MIN,
+    MAX_DEPTH,
+    clean,
+    clean_text,
+    describe,
+    escape_name,
+    name_of,
+    pairs_of,
+    pointer_to,
+)
 
 MAX_EVENT_NAME_BYTES: Final = 1024
 MAX_ID_BYTES: Final = 8192
@@ -261,8 +273,8 @@ def add_given(whole: dict[str, object], attributes: Mapping[str, object], altere
             else:
                 _add_odd(whole, key, value, altered)
     except BaseException as error:
-        # a dict has no code of its own: a SystemExit is a signal handler's
-        if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and type(attributes) is dict):
+        # a dict has no code of its own: a SystemExit is not its
+        if is_interrupt(error) or (isinstance(error, SystemExit) and type(attributes) is dict):
             raise
         # not a mapping, or one that fails: its text is kept
         _add_odd(whole, "given.attributes", describe(attributes), altered)
@@ -288,8 +300,8 @@ def _add_odd(whole: dict[str, object], key: object, value: object, altered: list
         given = str.__str__(key)
     else:
         try:
-            given = str.__str__(str(key))
-        except Exception:
+            given = name_of(key)
+        except ValueError:
             given = describe(key)
     name = clean_text(given, "", [])
     # the caller's audit.* never sets a member, and no name replaces another

@@ -7,7 +7,6 @@ docs/format.md, "The line", says what is malformed. What depends on the log's mo
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 import functools
 import re
@@ -158,7 +157,7 @@ def unescape(value: object) -> object:
     if len(value) == 1 and type(encoded := value.get("$bytes")) is str:
         try:
             return base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:  # of binascii, and of text that is not ASCII
             return value
     return {name[1:] if name.startswith("$$") else name: unescape(item) for name, item in value.items()}
 

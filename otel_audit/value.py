@@ -13,18 +13,53 @@ import decimal
 import enum
 import itertools
 import math
+import operator
 import pathlib
+import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+
+from .interrupt import is_interrupt
+from .value_text import (
+    MAX_TEXT_NODES,
+    NODE_CHARACTERS,
+    children_of,
+    clean_text,
+    describe,
+    name_of,
+    nodes_shown,
+    text_of,
+    unprintable,
+)
+
+__all__ = [
+    "INT_MAX",
+    "INT_MIN",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "clean",
+    "clean_body",
+    "clean_text",
+    "describe",
+    "escape_name",
+    "name_of",
+    "pairs_of",
+    "pointer_to",
+]
 
 MAX_DEPTH: Final = 64
 """Containers inside one another, the line's own object counted."""
 
 MAX_NODES: Final = 1_000_000
-"""Values visited for one record: a small graph that shares its lists can unfold without end."""
+"""What a value shares may add to it, in values: a small graph of lists can unfold without end."""
+
+_QUICK_NODES: Final = 2_000
+"""So many values are visited without a look at what they share."""
+
+_LONG_CHARACTERS: Final = 1024
 
 _SMALL_BITS: Final = 2_000
 """``str()`` takes integers of so many bits whatever ``sys.set_int_max_str_digits`` says."""
@@ -43,38 +78,34 @@ def clean(value: object, pointer: str, altered: list[str], depth: int) -> object
         depth: How deep in the line it stands: 3 for a container in ``attributes``, 2 for ``body``.
 
     Returns:
-        None, bool, int, float, str, list or dict, nested; no cycle, no lone surrogate.
+        None, bool, int, float, str, list or dict, nested; no cycle, no lone surrogate. What is
+        shared in it may be shared in what is returned: for reading only.
     """
     # Nearly every value is one of these; the walk below would only repeat this.
     kind = type(value)
     if kind is str:
-        if value.isascii():  # type: ignore[attr-defined]
-            return value
-    elif kind is int:
+        return value if value.isascii() else clean_text(value, pointer, altered)  # type: ignore[attr-defined, arg-type]
+    if kind is int:
         if INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
             return value
     elif kind is bool or value is None:
         return value
-    return _Walk(altered).clean(value, pointer, depth)
+    mark = len(altered)
+    try:
+        return _Walk(altered).clean(value, pointer, depth)
+    except _Endless:
+        del altered[mark:]
+    try:
+        return _SharingWalk(altered).clean(value, pointer, depth)
+    except _Endless:
+        altered[mark:] = [pointer]
+    return unprintable(value)
 
 
 def clean_body(body: object, altered: list[str]) -> object:
     """Return a body as the line holds it: where there is one, never null."""
     cleaned = clean(body, "/body", altered, 2)
     return describe(body) if cleaned is None and body is not None else cleaned
-
-
-def clean_text(text: str, pointer: str, altered: list[str]) -> str:
-    """Return ``text`` as an exact, encodable str: lone surrogates become U+FFFD."""
-    if type(text) is str and text.isascii():
-        return text
-    try:
-        text = str.__str__(text)
-        text.encode()
-    except UnicodeEncodeError:
-        altered.append(pointer)
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
 
 
 def pointer_to(parent: str, name: str | int) -> str:
@@ -85,24 +116,6 @@ def pointer_to(parent: str, name: str | int) -> str:
 def escape_name(name: str) -> str:
     """Return the name as a given map writes it: ``$`` is reserved for forms such as ``$bytes``."""
     return f"${name}" if name.startswith("$") else name
-
-
-def describe(value: object) -> str:
-    """Return the ``repr`` of a value, or ``<unprintable TYPE>`` where that fails or has no end."""
-    try:
-        if not _fits(value, MAX_NODES):
-            return f"<unprintable {_type_name(value)}>"
-        text = repr(value)
-        if type(text) is not str:
-            text = str.__str__(text)
-        text.encode()
-    except UnicodeEncodeError:
-        return clean_text(text, "", [])
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a payload's own code may raise anything, SystemExit too
-        return f"<unprintable {_type_name(value)}>"
-    return text
 
 
 def pairs_of(value: Mapping[Any, object], most: int = MAX_NODES) -> list[tuple[object, object]]:
@@ -145,42 +158,78 @@ def _decimal_text(value: int) -> str:
     return f"-{digits}" if value < 0 else digits
 
 
-def _type_name(value: object) -> str:
-    name = type.__getattribute__(type(value), "__name__")
-    return clean_text(name, "", []) if isinstance(name, str) else "object"
-
-
 class _Unprintable(Exception):
     """This value cannot be stored in its own form: take its text."""
 
 
-class _Walk:
-    """One walk through one value: knows what it is inside of, and how far it has come."""
+class _Endless(Exception):
+    """This value unfolds to more than the walk goes through."""
 
-    __slots__ = ("altered", "inside", "left")
+
+class _Walk:
+    """One walk through one value: knows what it is inside of, and how far it may still go."""
+
+    __slots__ = ("altered", "inside", "left", "text_left")
 
     def __init__(self, altered: list[str]) -> None:
         self.altered = altered
         self.inside: set[int] = set()
-        self.left = MAX_NODES
+        self.left = self.text_left = _QUICK_NODES
 
     def clean(self, value: object, pointer: str, depth: int) -> object:
         self.left -= 1
         if self.left < 0:
-            self.altered.append(pointer)
-            return f"<unprintable {_type_name(value)}>"
+            raise _Endless
+        # the values that most are: as their converters would return them
+        kind = type(value)
+        if kind is str:
+            if value.isascii() and len(value) <= _LONG_CHARACTERS:  # type: ignore[attr-defined, arg-type]
+                return value
+        elif kind is int:
+            if INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
+                return value
+        elif kind is float:
+            return self.real(value, pointer, depth)  # type: ignore[arg-type]
+        elif kind is bool or value is None:
+            return value
+        return self.convert(value, pointer, depth)
+
+    def convert(self, value: object, pointer: str, depth: int) -> object:
+        """Return a value in the form that its type has, or where that fails its text."""
         mark = len(self.altered)
         try:
             convert = _BY_TYPE.get(type(value)) or _by_base(value)
             return convert(self, value, pointer, depth)
+        except _Endless:
+            raise
+        except _Unprintable:
+            pass
         except BaseException as error:
-            # built-in values have no code of their own: a SystemExit is a signal handler's
-            if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and type(value) in _BY_TYPE):
+            # built-in values have no code of their own: a SystemExit is not theirs
+            if is_interrupt(error) or (isinstance(error, SystemExit) and type(value) in _BY_TYPE):
                 raise
-            # whatever the value's own code raised: its text is kept
-            del self.altered[mark:]
-            self.altered.append(pointer)
-            return f"<unprintable {_type_name(value)}>" if self.left <= 0 else describe(value)
+        del self.altered[mark:]
+        self.altered.append(pointer)
+        return self.as_text(value)
+
+    def weigh(self, characters: int) -> None:
+        """Count a long text, before it is copied."""
+        self.left -= characters // NODE_CHARACTERS
+        if self.left < 0:
+            raise _Endless
+
+    def weigh_names(self, characters: int) -> None:
+        """Count long names of members, which every pointer behind them repeats."""
+        self.weigh(characters)
+
+    def as_text(self, value: object) -> str:
+        """Return what `describe` does, the texts of one walk bounded together."""
+        self.text_left -= nodes_shown(value, self.text_left)
+        if self.text_left < 0:
+            raise _Endless
+        text = text_of(value)
+        self.weigh(len(text))
+        return text
 
     def plain(self, value: object, pointer: str, depth: int) -> object:
         return value
@@ -190,6 +239,7 @@ class _Walk:
         if INT_MIN <= value <= INT_MAX:
             return value
         self.altered.append(pointer)
+        self.weigh(value.bit_length() // 4)
         return _decimal_text(value)
 
     def real(self, value: float, pointer: str, depth: int) -> object:
@@ -200,33 +250,44 @@ class _Walk:
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
     def text(self, value: str, pointer: str, depth: int) -> object:
+        if str.__len__(value) > _LONG_CHARACTERS:
+            self.weigh(str.__len__(value))
         return clean_text(value, pointer, self.altered)
 
     def binary(self, value: bytes | bytearray | memoryview, pointer: str, depth: int) -> object:
         if depth > MAX_DEPTH:
             raise _Unprintable
         # past an overridden __bytes__: what a subclass holds is what is stored
-        return {"$bytes": base64.b64encode(memoryview(value).tobytes()).decode()}
+        view = memoryview(value)
+        self.weigh(view.nbytes)
+        return {"$bytes": base64.b64encode(view.tobytes()).decode()}
 
     def array(self, value: list[object] | tuple[object, ...], pointer: str, depth: int) -> object:
         # past an overridden __iter__: what a subclass holds is what is stored
         items = list.__iter__(value) if issubclass(type(value), list) else tuple.__iter__(value)  # type: ignore[arg-type]
+        if len(pointer) > _LONG_CHARACTERS:
+            self.weigh_names(len(pointer) * operator.length_hint(items))
         with _Inside(self, value, depth):
             return [self.clean(item, f"{pointer}/{i}", depth + 1) for i, item in enumerate(items)]
 
     def mapping(self, value: Mapping[object, object], pointer: str, depth: int) -> object:
-        pairs = pairs_of(value, self.left)
+        pairs: list[tuple[object, object]]
+        pairs = list(value.items()) if type(value) is dict else self.pairs_of(value)
         cleaned: dict[str, object] = {}
         renamed = False
+        if len(pointer) > _LONG_CHARACTERS:
+            self.weigh_names(len(pointer) * len(pairs))
         with _Inside(self, value, depth):
             for key, item in pairs:
                 named = issubclass(type(key), str)
                 renamed = renamed or not named
-                name = escape_name(str.__str__(key) if named else _name_of(key))
+                name = escape_name(str.__str__(key) if named else name_of(key))
                 if not name.isascii():
                     name = clean_text(name, pointer_to(pointer, clean_text(name, "", [])), self.altered)
                 if name in cleaned:
                     raise _Unprintable
+                if len(name) > _LONG_CHARACTERS:
+                    self.weigh_names(len(name))
                 cleaned[name] = self.clean(item, pointer_to(pointer, name), depth + 1)
         if renamed:
             self.altered.append(pointer)
@@ -241,11 +302,24 @@ class _Walk:
 
     def moment(self, value: datetime.date | datetime.time, pointer: str, depth: int) -> object:
         self.altered.append(pointer)
-        return clean_text(value.isoformat(), "", [])
+        return self.shown(value.isoformat())
 
     def name(self, value: object, pointer: str, depth: int) -> object:
         self.altered.append(pointer)
-        return clean_text(str(value), "", [])
+        return self.shown(str(value))
+
+    def shown(self, text: str) -> str:
+        """Return the text that stands for a value."""
+        text = clean_text(text, "", [])
+        self.weigh(len(text))
+        return text
+
+    def pairs_of(self, value: Mapping[object, object]) -> list[tuple[object, object]]:
+        """Return names and values; of a mapping that is no dict, no more than may be visited."""
+        try:
+            return pairs_of(value, self.left)
+        except _Unprintable:
+            raise _Endless from None
 
     def member(self, value: enum.Enum, pointer: str, depth: int) -> object:
         cleaned = self.quietly(value.value, depth)
@@ -260,13 +334,69 @@ class _Walk:
         return cleaned
 
 
-def _name_of(key: object) -> str:
-    try:
-        return str.__str__(str(key))
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        raise _Unprintable from None
+class _SharingWalk(_Walk):
+    """A walk through a large value: what is met again is not cleaned again, but counted.
+
+    What is met once is as large as was given, and has no bound.
+    """
+
+    __slots__ = ("again_left", "known")
+
+    def __init__(self, altered: list[str]) -> None:
+        super().__init__(altered)
+        self.left = sys.maxsize
+        self.again_left = MAX_NODES
+        self.text_left = MAX_TEXT_NODES
+        self.known: dict[int, tuple[object, object, Sequence[str], int]] = {}
+
+    def convert(self, value: object, pointer: str, depth: int) -> object:
+        if type(value) is str and len(value) <= _LONG_CHARACTERS:
+            return _Walk.convert(self, value, pointer, depth)
+        # what is too deep depends on the depth; the value is held, lest another get its id
+        key = id(value) << _DEPTH_BITS | depth
+        known = self.known.get(key)
+        if known is not None:
+            _, cleaned, altered, nodes = known
+            self.left -= nodes
+            self.again_left -= nodes
+            if self.again_left < 0:
+                raise _Endless
+            self.altered.extend([pointer + inner for inner in altered])
+            return cleaned
+        mark, left = len(self.altered), self.left
+        cleaned = _Walk.convert(self, value, pointer, depth)
+        if type(cleaned) is str and children_of(value) is not None:
+            return cleaned  # too deep, or a cycle: such texts have a bound of their own
+        altered = [inner[len(pointer) :] for inner in self.altered[mark:]] if len(self.altered) > mark else ()
+        self.known[key] = value, cleaned, altered, 1 + left - self.left + len(altered) * _POINTER_NODES
+        return cleaned
+
+    def weigh_names(self, characters: int) -> None:
+        self.again_left -= characters // NODE_CHARACTERS
+        if self.again_left < 0:
+            raise _Endless
+
+    def as_text(self, value: object) -> str:
+        try:
+            return super().as_text(value)
+        except _Endless:
+            self.text_left = 0
+            return unprintable(value)
+
+    def pairs_of(self, value: Mapping[object, object]) -> list[tuple[object, object]]:
+        try:
+            pairs = pairs_of(value, self.again_left)
+        except _Unprintable:
+            self.again_left //= 2
+            raise
+        if not issubclass(type(value), dict):
+            self.again_left -= len(pairs)  # its own code may make new ones each time
+        return pairs
+
+
+_DEPTH_BITS: Final = 7
+_POINTER_NODES: Final = 8
+"""What is altered each time that it is met counts more: each has its pointer."""
 
 
 class _Inside:
@@ -276,8 +406,6 @@ class _Inside:
 
     def __init__(self, walk: _Walk, value: object, depth: int) -> None:
         if depth > MAX_DEPTH or id(value) in walk.inside:
-            if not _fits(value, walk.left):
-                walk.left = 0
             raise _Unprintable
         self.inside, self.key = walk.inside, id(value)
 
@@ -286,31 +414,6 @@ class _Inside:
 
     def __exit__(self, *_: object) -> None:
         self.inside.discard(self.key)
-
-
-def _fits(value: object, nodes: int) -> bool:
-    """Whether the ``repr`` of nested built-in containers ends within so many nodes."""
-    path: list[tuple[int, Iterator[object]]] = [(id(value), iter((value,)))]
-    inside: set[int] = set()
-    while path:
-        item = next(path[-1][1], path)
-        if item is path:
-            inside.discard(path.pop()[0])
-            continue
-        nodes -= 1
-        if nodes < 0:
-            return False
-        if id(item) in inside:
-            continue
-        if type(item) in (list, tuple, set, frozenset):
-            children = iter(item)  # type: ignore[call-overload]
-        elif type(item) is dict:
-            children = itertools.chain(item.keys(), item.values())
-        else:
-            continue
-        inside.add(id(item))
-        path.append((id(item), children))
-    return True
 
 
 _BY_TYPE: Final[dict[type, Callable[..., object]]] = {

@@ -151,3 +151,36 @@ def log(count: int, *, mode: str = "chain", key: bytes | None = None) -> list[by
 def join(lines: Iterable[bytes]) -> bytes:
     """Return the bytes of a file with these lines."""
     return b"".join(line + b"\n" for line in lines)
+
+
+def names_of(count: int) -> list[str]:
+    """Return the names of so many segments."""
+    return ["audit.jsonl", *(f"audit.{number:06d}.jsonl" for number in range(2, count + 1))]
+
+
+def segments(counts: Iterable[int], *, mode: str = "chain", key: bytes | None = None) -> list[list[bytes]]:
+    """Return the lines of a sound log of several segments, each of so many lines (at least 2)."""
+    counts = list(counts)
+    names = names_of(len(counts))
+    own: dict[str, Any] = {} if key is None else {"audit.key.id": key_id(key)}
+    made: list[list[bytes]] = []
+    prev, seq = GENESIS, 1
+    for index, count in enumerate(counts):
+        more = dict(own)
+        if made:
+            before = join(made[-1])
+            more |= {
+                "audit.segment.previous.name": names[index - 1],
+                "audit.segment.previous.size": len(before),
+                "audit.segment.previous.sha256": hashlib.sha256(before).hexdigest(),
+            }
+        members = [opened(seq, mode=mode, segment=index + 1, **more)]
+        members += [entry(number) for number in range(seq + 1, seq + count - 1)]
+        last = index == len(counts) - 1
+        end = seq + count - 1
+        members.append(
+            entry(end) if last else log_entry(end, "audit.log.rotated", **{"audit.segment.next": names[index + 1]})
+        )
+        made.append(list(chain(members, prev, mode=mode, key=key)))
+        prev, seq = prev if mode == "none" else hash_of(made[-1][-1]), end + 1
+    return made

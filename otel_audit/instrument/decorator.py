@@ -22,6 +22,8 @@ F = TypeVar("F", bound="Callable[..., Any] | property | classmethod[Any, Any, An
 
 _MAX_WRAPPERS = 100
 
+Enabled = Callable[[], bool]
+
 
 class AuditedMethod(BoundWrapper):
     """An audited function, bound to its instance or class."""
@@ -131,22 +133,35 @@ def is_audited(function: Any) -> bool:
     return False
 
 
-def _audit(function: Any, *, event_name: str | None, settings: dict[str, Any]) -> Any:
+def audited_while(enabled: Enabled, member: Any, **options: Any) -> Any:
+    """Return what stands in for a function or a property, and audits as long as that is wanted.
+
+    Args:
+        enabled: Asked at each call; False lets it straight through.
+        options: As `audited` takes them.
+    """
+    audit: Any = audited(None, **options)
+    return audit(member, enabled=enabled)
+
+
+def _audit(function: Any, *, event_name: str | None, settings: dict[str, Any], enabled: Enabled | None = None) -> Any:
     """Return what stands in for a function, a class or a property."""
     if isinstance(function, type):
         return _audit_class(function, event_name, settings)
     if isinstance(function, property):
-        return map_property(function, functools.partial(_audit_accessor, event_name=event_name, settings=settings))
+        accessor = functools.partial(_audit_accessor, event_name=event_name, settings=settings, enabled=enabled)
+        return map_property(function, accessor)
     if isinstance(function, functools.cached_property):
-        return functools.cached_property(_audit(function.func, event_name=event_name, settings=settings))
+        own = _audit(function.func, event_name=event_name, settings=settings, enabled=enabled)
+        return functools.cached_property(own)
     if is_audited(function):
         return function
     if not callable(function) and not hasattr(type(function), "__get__"):
         raise TypeError(f"expected a function, a method or a class, got {function!r}")
     name = dotted_name(function)
     plan = Plan(function, name if event_name is None else event_name, name, **settings)
-    again = functools.partial(_audit, event_name=event_name, settings=settings)
-    return AuditedFunction(function, wrapper_for(function, plan), again)
+    again = functools.partial(_audit, event_name=event_name, settings=settings, enabled=enabled)
+    return AuditedFunction(function, wrapper_for(function, plan), again, enabled)
 
 
 def _audit_class(cls: type, event_name: str | None, settings: dict[str, Any]) -> type:
@@ -165,6 +180,8 @@ def _audit_class(cls: type, event_name: str | None, settings: dict[str, Any]) ->
     return cls
 
 
-def _audit_accessor(function: Any, action: str, event_name: str | None, settings: dict[str, Any]) -> Any:
+def _audit_accessor(
+    function: Any, action: str, event_name: str | None, settings: dict[str, Any], enabled: Enabled | None
+) -> Any:
     own = {**settings, "action": action} if settings["action"] == "EXECUTE" else settings
-    return _audit(function, event_name=event_name, settings=own)
+    return _audit(function, event_name=event_name, settings=own, enabled=enabled)

@@ -7,6 +7,7 @@ wrapped, too: what the listener heard meanwhile is recorded before they return.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import time
@@ -49,6 +50,11 @@ _RAISED: Final = re.compile(r" \(raised: ([A-Za-z_][\w.]*)?.*", re.DOTALL)
 """What RuleGate adds to the name of a rule that raised: the exception's text, which may hold an argument."""
 _UNNAMED: Final = "unnamed rule"
 
+_pending: ContextVar[list[Any] | None] = ContextVar("otel-audit-gate-pending", default=None)
+"""What was decided in the call under way, and is not yet recorded."""
+_heard: ContextVar[Any] = ContextVar("otel-audit-gate-heard", default=None)
+"""The last decision that was recorded outside of such a call."""
+
 
 def audit_gate(engine: E, *, on_failure: OnFailure | None = None) -> E:
     """Record every decision of an ActionGate, BudgetGate or RuleGate engine before it takes effect.
@@ -89,10 +95,7 @@ def audit_gate(engine: E, *, on_failure: OnFailure | None = None) -> E:
     members = {name: auditor.around(getattr(kind, name)) for name in names}
     own = {"__slots__": (), "__module__": kind.__module__, "__qualname__": kind.__qualname__}
     audited = type(kind.__name__, (kind,), {**own, **members, "_audited_with": (on_failure,)})
-    try:
-        engine.__class__ = audited
-    except TypeError as error:
-        raise AuditConfigError(f"expected an engine whose calls can be wrapped, got {kind.__name__}: {error}") from None
+    object.__setattr__(engine, "__class__", audited)  # an engine may refuse to be assigned to
     listen(auditor.heard)
     return engine
 
@@ -103,21 +106,22 @@ class _Auditor:
     def __init__(self, on_failure: OnFailure | None) -> None:
         self._logger = get_audit_logger("otel_audit.gates", __version__)
         self._on_failure = on_failure
-        self._pending: ContextVar[list[Any] | None] = ContextVar("otel-audit-gate", default=None)
-        """What was decided in the call under way, not yet recorded."""
 
     def heard(self, decision: Any) -> None:
-        """Take a decision; the engine's listener."""
-        pending = self._pending.get()
+        """Take a decision; the engine's listener. Engines that share an emitter each hear of it."""
+        pending = _pending.get()
         if pending is None:  # not decided in a call that is wrapped: what this raises, the engine counts
-            self._record(decision)
-        else:
+            if decision is not _heard.get():
+                _heard.set(decision)
+                self._record(decision)
+        elif not any(decision is known for known in pending):
             pending.append(decision)
 
     def around(self, decide: Callable[..., Any]) -> Callable[..., Any]:
         """Return the call, which returns once what it decided is recorded."""
         if inspect.iscoroutinefunction(decide):
 
+            @functools.wraps(decide)
             async def awaited(engine: Any, *args: Any, **kwargs: Any) -> Any:
                 with self._listening() as pending:
                     result = await decide(engine, *args, **kwargs)
@@ -127,6 +131,7 @@ class _Auditor:
 
             return awaited
 
+        @functools.wraps(decide)
         def called(engine: Any, *args: Any, **kwargs: Any) -> Any:
             with self._listening() as pending:
                 result = decide(engine, *args, **kwargs)
@@ -144,7 +149,7 @@ class _Auditor:
     @contextmanager
     def _listening(self) -> Iterator[list[Any]]:
         pending: list[Any] = []
-        token = self._pending.set(pending)
+        token = _pending.set(pending)
         try:
             yield pending
         except BaseException:
@@ -152,7 +157,7 @@ class _Auditor:
                 self._record(decision)
             raise
         finally:
-            self._pending.reset(token)
+            _pending.reset(token)
 
     def _record(self, decision: Any) -> None:
         channel = self._channel()

@@ -77,14 +77,17 @@ class Wrapper(_FunctionWrapper):
     Args:
         wrapped: The callable, or a descriptor of one.
         wrapper: Called as ``wrapper(wrapped, instance, args, kwargs)``.
+        enabled: Asked at each call; where it says False, the wrapper is passed over.
         rewrap: Wraps another callable in the same way; picklable itself for one that is to be
             pickled and has no name.
     """
 
     __bound_function_wrapper__ = BoundWrapper
 
-    def __init__(self, wrapped: Any, wrapper: Any, rewrap: Callable[[Any], Any]) -> None:
-        super().__init__(wrapped, wrapper)
+    def __init__(
+        self, wrapped: Any, wrapper: Any, rewrap: Callable[[Any], Any], enabled: Callable[[], bool] | None = None
+    ) -> None:
+        super().__init__(wrapped, wrapper, enabled)
         self._self_rewrap = rewrap
         self._self_unbound: Any = None
 

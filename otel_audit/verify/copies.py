@@ -90,7 +90,7 @@ def _fold(
         if run.kind is not None:
             kept.append(run)
             continue
-        offset, line = next(run_lines(run, segments))
+        offset, line = next(run_lines(run, segments, 1))
         digest = hashlib.sha256(line).digest()
         original = firsts.get(digest)
         if original is not None:
@@ -107,19 +107,25 @@ def _fold(
 def _cut_alike(original: Run, copy: Run, segments: tuple[Segment, ...], push: Callable[[Run], None]) -> None:
     """Cut two runs that begin with the same line to what they have in common."""
     alike, end = 0, None
-    for (_, line), (_, other) in zip(run_lines(original, segments), run_lines(copy, segments), strict=False):
+    common = min(original.count, copy.count)
+    for (_, line), (_, other) in zip(
+        run_lines(original, segments, common), run_lines(copy, segments, common), strict=False
+    ):
         if line != other:
             break
         alike += 1
         end = line_hash(line)
-    # What was folded into the original before is as long as it, and is cut with it.
-    for run in (original, *original.copies, copy):
-        if run.count > alike:
-            push(run.cut(alike, _offset_of(run, alike, segments), end))
+    # What was folded into the original before is as long as it, and is cut with it. Only then
+    # are all copies looked at: a line can have them by the thousand.
+    longer = [copy] if copy.count > alike else []
+    if original.count > alike:
+        longer += [original, *original.copies]
+    for run in longer:
+        push(run.cut(alike, _offset_of(run, alike, segments), end))
 
 
 def _offset_of(run: Run, index: int, segments: tuple[Segment, ...]) -> int:
-    for number, (offset, _) in enumerate(run_lines(run, segments)):
+    for number, (offset, _) in enumerate(run_lines(run, segments, index + 1)):
         if number == index:
             return offset
     return run.offset

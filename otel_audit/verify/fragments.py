@@ -50,8 +50,8 @@ def match_regions(
         fault = faulty_segments.get(region.segment)
         moved = fault is not None and fault < region.first
         region.declared = (
-            (offset == region.offset or moved)
-            and length == region.length
+            (moved or (type(offset) is int and offset == region.offset))
+            and (type(length) is int and length == region.length)
             and not region.sealed
             and sha256 == region_sha256(region, segments)
         )

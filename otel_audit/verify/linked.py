@@ -13,6 +13,7 @@ import hmac
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from otel_audit.line import MAX_SEQ
 from otel_audit.verify.report import Integrity
 
 _PREV = ',"prev_hash":"%s"'
@@ -70,7 +71,7 @@ class Links:
         """Return the lines of a block, if each follows from the one before and is sealed rightly.
 
         None: one of them does not or is not (or their ``seq`` have not all as many digits, so
-        that a comparison in one piece does not fit).
+        that a comparison in one piece does not fit, or pass the greatest there is).
 
         Args:
             data: Whole lines, the last LF left off.
@@ -88,6 +89,8 @@ class Links:
                 bounds.append(stop)
         bounds.append(len(data) + 1)
         stops = bounds[1:]
+        if seq + len(stops) - 1 > MAX_SEQ:
+            return None
         columns: list[list[str] | range] = []
         joint = ""
         hashes = [""] * len(stops)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from otel_audit.chain import GENESIS
-from otel_audit.verify.copies import cut_at_links, fold_copies
+from otel_audit.verify.copies import Start, cut_at_links, fold_copies
 from otel_audit.verify.finding import Kind
 from otel_audit.verify.path import Paths
 from otel_audit.verify.run import Place, Run, line_hash, run_lines
@@ -109,8 +109,10 @@ def _place_copies(runs: Sequence[Run], *, chain: bool) -> None:
         if not run.copies or before is None:
             continue
         below = Place(before.segment, before.line + before.count)
+        if run.first == below:
+            continue
         for copy in run.copies:
-            if copy.first == below:
+            if copy.first in (below, Place(before.segment + 1, 1)):
                 run.segment, copy.segment = copy.segment, run.segment
                 run.line, copy.line = copy.line, run.line
                 run.offset, copy.offset = copy.offset, run.offset
@@ -152,19 +154,17 @@ class _Walk:
             after.used = True
             self.result.runs.append(after)
             head = after
-        for run in self.result.forked:
-            self._leave(run)
+        self._leave_branches()
         self._sort_others()
 
-    def _leave(self, run: Run) -> None:
-        """Take a branch out of what is judged."""
-        waiting = [run]
+    def _leave_branches(self) -> None:
+        """Take what hangs on a forked entry out of what is judged."""
+        waiting, seen = list(self.result.forked), set[Start]()
         while waiting:
             branch = waiting.pop()
-            if branch.unjudged or branch.used:
-                continue
-            branch.unjudged = True
-            waiting.extend(self.paths.successors(branch.last_seq, branch.ends))
+            if not (branch.unjudged or branch.used):
+                branch.unjudged = True
+                waiting += self.paths.behind(branch, seen)
 
     def _beyond(self, run: Run, seq: int) -> Run:
         """Return what of a run lies beyond a ``seq``; the rest of it stays among the leftovers."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
-from otel_audit.verify.run import Run
+from otel_audit.verify.copies import Start
+from otel_audit.verify.run import Place, Run
 from otel_audit.verify.suffix_tree import SuffixMaximum
 
 
@@ -14,8 +15,9 @@ class Paths:
 
     A path follows links, and at a break goes on at an entry further down and beyond the last
     one's ``seq``. The best is the one with the most entries; of equals the one with fewer
-    breaks, then the one that goes on at the lower ``seq``, then at the earlier line. It never
-    goes on at what another stream's ``opened`` leads to.
+    breaks, then the one that goes on at the lower ``seq``, then at a sound line rather than at
+    a faulty one, then at the earlier line. It never goes on at what another stream's ``opened``
+    leads to.
 
     Attributes:
         first: Where the log goes on if nothing follows from genesis; None: nowhere.
@@ -30,7 +32,8 @@ class Paths:
             chain: Mode ``chain``; else successors are found by ``seq`` alone.
         """
         self._chain = chain
-        self._starts: dict[tuple[int, str | None], list[Run]] = {}
+        self._starts: dict[Start, list[Run]] = {}
+        self._preferred: dict[Start, Run] = {}
         for run in runs:
             self._starts.setdefault((run.seq, run.prev), []).append(run)
         foreign = self._foreign(runs) if chain else set()
@@ -38,7 +41,7 @@ class Paths:
         slots = {id(run): slot for slot, run in enumerate(runs)}
         # The highest seq first: what follows a run is measured before it.
         for run in sorted(runs, key=lambda run: -run.last_seq):
-            run.following = next(iter(self.successors(run.last_seq, run.ends)), None)
+            run.following = self._following(run)
             after, broken = run.following, 0
             beyond = 0
             if after is None:
@@ -54,29 +57,58 @@ class Paths:
 
     def successors(self, seq: int, ends: tuple[str, ...]) -> list[Run]:
         """Return the runs that follow an entry, the preferred one first."""
-        if self._chain:
-            found = [run for end in ends for run in self._starts.get((seq + 1, end), ())]
-        else:
-            found = list(self._starts.get((seq + 1, None), ()))
+        found = [run for start in self._named(seq, ends) for run in self._starts.get(start, ())]
         if len(found) > 1:
-            found.sort(key=lambda run: (run.kind is not None, -run.length, run.breaks, run.first))
+            found.sort(key=_preference)
         return found
+
+    def behind(self, run: Run, seen: set[Start]) -> list[Run]:
+        """Return the runs that follow one, but for those that have been returned before.
+
+        For a walk over all of them: edited lines by the thousand can have one end and the same
+        successors.
+
+        Args:
+            seen: What they named; grows.
+        """
+        found: list[Run] = []
+        for start in self._named(run.last_seq, run.ends):
+            if start not in seen:
+                seen.add(start)
+                found += self._starts.get(start, ())
+        return found
+
+    def _named(self, seq: int, ends: tuple[str, ...]) -> Iterable[Start]:
+        """Return what a successor of an entry may say of its predecessor."""
+        return ((seq + 1, end) for end in (ends if self._chain else (None,)))
+
+    def _following(self, run: Run) -> Run | None:
+        """Return the preferred successor of a run; those behind it are measured already."""
+        found = []
+        for start in self._named(run.last_seq, run.ends):
+            if start in self._starts:
+                if start not in self._preferred:
+                    self._preferred[start] = min(self._starts[start], key=_preference)
+                found.append(self._preferred[start])
+        return min(found, key=_preference, default=None)
 
     def _foreign(self, runs: Sequence[Run]) -> set[int]:
         """Return the ids of the runs that begin with another stream's ``opened``, or follow one."""
         foreign: set[int] = set()
+        seen: set[Start] = set()
         waiting = [run for run in runs if run.kind == "inserted"]
         while waiting:
             run = waiting.pop()
-            if id(run) not in foreign:
-                foreign.add(id(run))
-                waiting += self.successors(run.last_seq, run.ends)
+            foreign.add(id(run))
+            waiting += self.behind(run, seen)
         return foreign
 
     def _followed(self, run: Run) -> bool:
-        if self._chain:
-            return any((run.last_seq + 1, end) in self._starts for end in run.ends)
-        return (run.last_seq + 1, None) in self._starts
+        return any(start in self._starts for start in self._named(run.last_seq, run.ends))
+
+
+def _preference(run: Run) -> tuple[bool, int, int, Place]:
+    return run.kind is not None, -run.length, run.breaks, run.first
 
 
 class _Breaks:
@@ -109,7 +141,7 @@ class _Breaks:
         while self._by_seq and runs[self._by_seq[-1]].seq > seq:
             slot = self._by_seq.pop()
             run = runs[slot]
-            self._whole.set(slot, (run.length, -run.breaks, -run.seq))
+            self._whole.set(slot, (run.length, -run.breaks, -run.seq, run.kind is None))
             if slot in self._in_cut:
                 self._cut.set(slot, ())
         candidates = []
@@ -118,7 +150,7 @@ class _Breaks:
             candidates.append(((*key, -slot), runs[slot]))
         if (cut := self._cut.best(start)) is not None:
             slot, (reach, breaks) = cut
-            candidates.append(((reach - seq - 1, breaks, -seq - 1, -slot), runs[slot]))
+            candidates.append(((reach - seq - 1, breaks, -seq - 1, runs[slot].kind is None, -slot), runs[slot]))
         return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from otel_audit.verify.finding import Kind
 from otel_audit.verify.seal import split_seal
-from otel_audit.verify.segment import Segment, lines_from
+from otel_audit.verify.segment import BLOCK_BYTES, Segment, lines_from
 
 
 class Place(NamedTuple):
@@ -95,9 +95,11 @@ class Run:
         return rest
 
 
-def run_lines(run: Run, segments: tuple[Segment, ...]) -> Iterator[tuple[int, bytes]]:
-    """Yield offset and bytes of each line of a run, read again from its segment."""
-    for (offset, line), _ in zip(lines_from(segments[run.segment], run.offset), range(run.count), strict=False):
+def run_lines(run: Run, segments: tuple[Segment, ...], count: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and bytes of each line of a run, or of its first ones, read again from its segment."""
+    count = run.count if count is None else min(count, run.count)
+    size = min(BLOCK_BYTES, count << 12)  # single lines by the thousand: not a whole block for each
+    for (offset, line), _ in zip(lines_from(segments[run.segment], run.offset, size), range(count), strict=False):
         yield offset, line
 
 

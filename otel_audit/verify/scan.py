@@ -57,6 +57,7 @@ class Scan:
     firsts: list[Place | None] = field(default_factory=list)
     lasts: list[Place | None] = field(default_factory=list)
     _run: Run | None = None
+    _before_region: Run | None = None  # the run that unreadable lines cut off
     _observed: str = ""
     _region: Unreadable | None = None
 
@@ -176,15 +177,14 @@ class Scan:
         place = Place(number, at)
         if verdict.members is None:
             if self._region is None:
-                self._region = Unreadable(place, offset, verdict.got)
-                self._run = None
+                self._region = self._open_region(place, offset, verdict.got)
             self._region.add(line, whole=True)
             return
         region = self._close_region(torn=False)
         if region is not None:
             self.declarations[place] = region
-        after_sound = self._run is not None and self._run.kind is None
-        linked = self._link(verdict, place, offset) and after_sound
+        before = self._run or self._before_region
+        linked = self._link(verdict, place, offset) and before is not None and before.kind is None
         self._count(place, place, 1)
         index = bisect_left(self.anchors, verdict.seq)
         if index < len(self.anchors) and self.anchors[index] == verdict.seq:
@@ -203,9 +203,12 @@ class Scan:
 
     def _link(self, verdict: Verdict, place: Place, offset: int) -> bool:
         """Add a readable line to the current run, or begin one; return whether it follows."""
-        run = self._run
+        run, before = self._run, self._run or self._before_region
+        self._before_region = None
         chain = self.judge.declared.mode == "chain"
-        linked = run is not None and verdict.seq == run.last_seq + 1 and (not chain or verdict.prev in run.ends)
+        linked = (
+            before is not None and verdict.seq == before.last_seq + 1 and (not chain or verdict.prev in before.ends)
+        )
         if (
             linked
             and run is not None
@@ -243,14 +246,17 @@ class Scan:
             pending = None
         if pending is None:
             reason = "no LF at the end" if tail else "longer than 1 MiB"
-            pending = self._region = Unreadable(Place(number, at), block.offset, reason)
-            self._run = None
+            pending = self._region = self._open_region(Place(number, at), block.offset, reason)
         pending.add(block.data, whole=block.kind == "end")
         if block.kind == "piece":
             return at
         if tail:
             self._close_region(torn=torn)
         return at + 1
+
+    def _open_region(self, place: Place, offset: int, reason: str) -> Unreadable:
+        self._run, self._before_region = None, self._run or self._before_region
+        return Unreadable(place, offset, reason)
 
     def _close_region(self, *, torn: bool) -> Region | None:
         if self._region is None:

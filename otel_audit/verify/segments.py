@@ -106,7 +106,7 @@ class _Check:
         if witness is not None:
             actual = (segment.name, segment.size_bytes, digest)
             said = tuple(witness.attributes.get(name) for name in _PREVIOUS)
-            agrees = said == actual
+            agrees = said == actual and type(said[1]) is int
             explained = explained or index + 1 in self.explained or self._fault(Place(index + 1, 0), witness.place)
             if not agrees and not explained:
                 expected, got = ("{} of {} bytes, SHA-256 {}".format(*each) for each in (said, actual))

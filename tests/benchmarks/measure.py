@@ -2,16 +2,90 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import statistics
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter_ns
+from typing import NamedTuple
 
 Side = Callable[[], int]
 """One round of one side: nanoseconds per operation."""
+
+Benchmark = Callable[[Path, bool], "list[Figure]"]
+"""Writes to a folder, prints as it goes, returns its figures; True: few rounds."""
+
+
+class Figure(NamedTuple):
+    """One ratio, or one amount, as it goes into the table.
+
+    Attributes:
+        values: One a round; a single one where there are no rounds.
+        at_most, at_least: The goal, None where there is none.
+    """
+
+    name: str
+    values: Sequence[float]
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def line(self) -> str:
+        """Return the median, the quartiles, the range, and the goal."""
+        low, middle, high = quartiles(self.values)
+        text = f"{self.name:<58} {middle:8.3f}"
+        if len(self.values) > 1:
+            text += f"   [{low:.3f} … {high:.3f}]   {min(self.values):.3f} to {max(self.values):.3f}"
+        met = "met" if self.is_met(middle) else "missed"
+        if self.at_most is not None:
+            text += f"   goal ≤ {self.at_most}: {met}"
+        if self.at_least is not None:
+            text += f"   goal ≥ {self.at_least}: {met}"
+        return text
+
+    def is_met(self, value: float) -> bool:
+        """Whether a value reaches the goal."""
+        return not (
+            (self.at_most is not None and value > self.at_most) or (self.at_least is not None and value < self.at_least)
+        )
+
+
+def ratio(
+    name: str,
+    above: Sequence[float],
+    below: Sequence[float],
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Figure:
+    """Divide two sides round by round, print the ratio, return it."""
+    figure = Figure(name, [a / b for a, b in zip(above, below, strict=True)], at_most, at_least)
+    print(figure.line())
+    return figure
+
+
+def run(doc: str | None, *benchmarks: Benchmark) -> None:
+    """Read the command line, run benchmarks in a temporary folder, print machine and table."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--folder", help="where to write; the file system under test (default: a temporary folder)")
+    parser.add_argument("--quick", action="store_true", help="few rounds: shows that it runs, the figures mean little")
+    arguments = parser.parse_args()
+    figures = []
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        machine = describe_machine(folder)
+        print(machine)
+        for index, benchmark in enumerate(benchmarks):
+            place = folder / str(index)
+            place.mkdir()
+            figures += benchmark(place, arguments.quick)
+    if len(benchmarks) > 1:
+        print(f"\n{machine}\nload at the end {_load()}\n\nmedian   [quartiles]   range over the rounds")
+        for figure in figures:
+            print(figure.line())
 
 
 def describe_machine(folder: Path) -> str:
@@ -20,10 +94,9 @@ def describe_machine(folder: Path) -> str:
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.machine(),
     )
-    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     return "\n".join(
         (
-            f"machine      {cpu}, {os.cpu_count()} cores, load {load}",
+            f"machine      {cpu}, {os.cpu_count()} cores, load {_load()}",
             f"kernel       {platform.system()} {platform.release()}",
             f"python       {platform.python_implementation()} {platform.python_version()}",
             f"packages     opentelemetry-sdk {version('opentelemetry-sdk')}, orjson {version('orjson')}",
@@ -57,16 +130,6 @@ def in_turn(rounds: int, *sides: Side) -> list[list[int]]:
     return figures
 
 
-def ratio_line(name: str, above: Sequence[float], below: Sequence[float], goal: float | None = None) -> str:
-    """Return one line: the median of the ratios round by round, their quartiles, the goal."""
-    ratios = [a / b for a, b in zip(above, below, strict=True)]
-    low, middle, high = quartiles(ratios)
-    text = f"{name:<58} {middle:6.3f}   [{low:.3f} … {high:.3f}]"
-    if goal is not None:
-        text += f"   goal ≤ {goal}: {'met' if middle <= goal else 'missed'}"
-    return text
-
-
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the lower quartile, the median and the upper quartile."""
     if len(values) == 1:
@@ -75,10 +138,30 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
+def median_micros(figures: Sequence[int]) -> float:
+    """Return the median of nanoseconds, in microseconds."""
+    return statistics.median(figures) / 1e3
+
+
+def percentiles(sorted_values: Sequence[int]) -> str:
+    """Return p50, p99, p99.9 and the greatest of sorted nanoseconds, in microseconds."""
+    last = len(sorted_values) - 1
+    shares = ((0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"), (1.0, "max"))
+    return ", ".join(f"{name} {sorted_values[round(last * share)] / 1e3:.1f} µs" for share, name in shares)
+
+
 def resident_bytes() -> int:
     """Return the memory that this process holds now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _load() -> str:
+    load = os.getloadavg()
+    busy = (
+        "" if load[0] < 0.5 * (os.cpu_count() or 1) else " (busy: a figure means little where others use the machine)"
+    )
+    return ", ".join(f"{value:.2f}" for value in load) + busy
 
 
 def _lines(path: str) -> list[str]:

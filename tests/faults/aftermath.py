@@ -23,6 +23,7 @@ class Aftermath:
         undeclared: Refused records that stand in the log and that no ``audit.log.voided`` names,
             though their own process went on and had a later one acknowledged.
         stopped: What kept the next process from going on.
+        mistold: A failure that nobody was told of, or a refusal where nothing failed.
         notes: Kinds of the findings that are no errors.
     """
 
@@ -30,12 +31,13 @@ class Aftermath:
     unexplained: list[str] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    mistold: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[str]:
         """All that must not be."""
-        return [*self.lost, *self.unexplained, *self.undeclared, *self.stopped]
+        return [*self.lost, *self.unexplained, *self.undeclared, *self.stopped, *self.mistold]
 
 
 def judge(path: Path, out: str, max_segment_bytes: int = 0) -> Aftermath:

@@ -29,6 +29,9 @@ _SHORT: Final[tuple[tuple[float, Behind], ...]] = tuple(
     (taken, behind) for taken in (0.0, 0.5, 1.0) for behind in ("accepted", "refused", "killed")
 )
 _SHORT_PREFIX: Final = "short write, "
+_ERRORS: Final = {"EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE", "EBADF", "EFBIG"}
+_TRIED_AGAIN: Final = {"flock", "pread64", "write", "fdatasync", "fsync"}
+"""Calls that a signal can interrupt, and that Python then makes once more."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,21 @@ class Case:
             aftermath = judge(path, out, self.operation.max_segment_bytes)
         if crash:
             aftermath.stopped.append(crash)
+        aftermath.mistold += self.mistold(out)
         return aftermath
+
+    def mistold(self, out: str) -> Iterator[str]:
+        """Yield what the victim was told, or not told, against the facts; of one that lived on."""
+        if self.fault in {KILL_BEFORE, KILL_AFTER, f"{_SHORT_PREFIX}killed"}:
+            return
+        told = [line for line in out.splitlines() if not line.endswith(" close")]
+        if len(told) != self.operation.records:
+            yield f"expected {self.operation.records} answers, got {len(told)}"
+        refused = "no " in out
+        if self.fault == "EINTR" and self.call.name in _TRIED_AGAIN and refused and not self.operation.given:
+            yield "refused after a call that was only interrupted"
+        if self.call.name in {"write", "fdatasync"} and self.fault.partition(" ")[0] in _ERRORS and not refused:
+            yield "nobody was told of the failure"
 
     def _strike(self, path: Path, delay_microseconds: int) -> tuple[str, str]:
         """Return what the victim printed, and how it ended where that must not be."""

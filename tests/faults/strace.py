@@ -26,6 +26,8 @@ KILL_BEFORE: Final = "SIGKILL before"
 KILL_AFTER: Final = "SIGKILL after"
 FOR_GOOD: Final = " for good"
 """Ends the name of an error that every later call of the kind meets, too."""
+EVERY_THIRD: Final = " every third time"
+"""Ends the name of one that every third of the later calls meets."""
 
 DELAYS_MICROSECONDS: Final = (150_000, 3_000_000)
 """How long a process to be killed behind a call is held there: a busy machine may need longer."""
@@ -108,7 +110,8 @@ def fail(
     """Run a command and have one call meet a fault.
 
     Args:
-        fault: The name of an error, alone or with ``FOR_GOOD``; ``KILL_BEFORE`` or ``KILL_AFTER``.
+        fault: The name of an error, alone or with ``FOR_GOOD`` or ``EVERY_THIRD``; ``KILL_BEFORE`` or
+            ``KILL_AFTER``.
         given: Injections that stand in any case.
         delay_microseconds: One of ``DELAYS_MICROSECONDS``.
 
@@ -120,8 +123,8 @@ def fail(
     elif fault == KILL_AFTER:
         injection = f"{call.name}:delay_exit={delay_microseconds}:when={call.number}"
     else:
-        many = "+" if fault.endswith(FOR_GOOD) else ""
-        injection = f"{call.name}:error={fault.removesuffix(FOR_GOOD)}:when={call.number}{many}"
+        many = "+" if fault.endswith(FOR_GOOD) else "+3" if fault.endswith(EVERY_THIRD) else ""
+        injection = f"{call.name}:error={fault.partition(' ')[0]}:when={call.number}{many}"
     traced = trace(command, paths, (*given, injection))
     text = "".join(traced.lines)
     if fault in {KILL_BEFORE, KILL_AFTER}:

@@ -27,7 +27,7 @@ Result = tuple[Case, Aftermath]
 
 _COLUMNS: Final = ("EIO", "ENOSPC", "EINTR", "EDQUOT, EROFS", "ESTALE, EBADF", "others", "short write")
 _KILLS: Final = (KILL_BEFORE, KILL_AFTER)
-_WRONG: Final = ("lost", "unexplained", "undeclared", "stopped")
+_WRONG: Final = ("lost", "unexplained", "undeclared", "stopped", "mistold")
 
 
 def run(chosen: Sequence[Case], workers: int) -> list[Result]:

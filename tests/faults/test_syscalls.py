@@ -43,6 +43,26 @@ def test_every_call_and_every_fault(operation: Operation) -> None:
     sys.stdout.write(f"{len(results)} runs\n{table.render(results)}\n")
 
 
+@pytest.mark.usefixtures("tracing")
+@pytest.mark.parametrize(
+    ("name", "first", "errors"),
+    [
+        ("fdatasync", 2, ("EIO", "ENOSPC", "EDQUOT")),
+        ("write", 2, ("ENOSPC", "EIO", "EDQUOT", "EROFS")),
+        ("flock", 2, ("ENOLCK", "EINTR", "EIO")),
+        ("lseek", 2, ("EIO",)),
+        ("pread64", 1, ("EIO",)),
+        ("openat", 2, ("EACCES", "EMFILE", "ESTALE")),
+        ("fadvise64", 1, ("EIO",)),
+    ],
+)
+def test_failures_that_come_and_go(name: str, first: int, errors: tuple[str, ...]) -> None:
+    """A writer goes on between failures: nothing is lost, and each of its callers is told what became of it."""
+    operation = Operation("eight appends to a torn log", OPERATIONS[2].prepare, 8)
+    chosen = [Case(operation, Call(name, first), f"{error}{strace.EVERY_THIRD}") for error in errors]
+    assert [f"{case}: {text}" for case, aftermath in table.run(chosen, WORKERS) for text in aftermath.wrong] == []
+
+
 def test_what_the_judge_sees(tmp_path: Path) -> None:
     """A receipt without its entry is lost, changed bytes are unexplained, a refusal that stands is undeclared."""
     path = tmp_path / "a.jsonl"
@@ -60,18 +80,36 @@ def test_what_the_judge_sees(tmp_path: Path) -> None:
     assert judge(path, "").stopped
 
 
+def test_what_is_told_wrongly() -> None:
+    """Whoever has no answer, hears nothing of a failure, or is refused without one, has been told wrongly."""
+    operation = Operation("two appends", OPERATIONS[0].prepare, 2)
+
+    def mistold(name: str, fault: str, out: str) -> list[str]:
+        return list(Case(operation, Call(name, 1), fault).mistold(out))
+
+    fine, refused = "ok 2:ab x\nok 3:cd y\n", "ok 2:ab x\nno AuditWriteError y\n"
+    assert mistold("write", "EIO", fine) == ["nobody was told of the failure"]
+    assert mistold("fdatasync", f"EIO{strace.EVERY_THIRD}", fine) == ["nobody was told of the failure"]
+    assert (
+        mistold("fdatasync", "EIO", refused) == mistold("close", "EIO", fine) == mistold("write", "EINTR", fine) == []
+    )
+    assert mistold("flock", "EINTR", refused) == ["refused after a call that was only interrupted"]
+    assert mistold("lseek", "EIO", "ok 2:ab x\n") == ["expected 2 answers, got 1"]
+    assert mistold("write", strace.KILL_AFTER, "") == mistold("write", "short write, killed", "") == []
+
+
 def test_the_table() -> None:
     """The table counts runs by call and by fault, and shows what went wrong."""
     operation = OPERATIONS[1]
     results = [
         (Case(operation, Call("write", 1), "EIO for good"), Aftermath()),
         (Case(operation, Call("write", 2), "short write, killed"), Aftermath(lost=["1:00"], notes=["recovered"])),
-        (Case(operation, Call("close", 2), "SIGKILL after"), Aftermath(unexplained=["x", "y"])),
+        (Case(operation, Call("close", 2), "SIGKILL after"), Aftermath(unexplained=["x", "y"], mistold=["z"])),
     ]
     text = table.render(results)
-    assert "| `write` | 1 | – | – | – | – | – | 1 | – | – | 2 | 1 | 0 | 0 | 0 |" in text
-    assert "| all | 1 | – | – | – | – | – | 1 | – | 1 | 3 | 1 | 2 | 0 | 0 |" in text
-    assert "| rotation | 3 | 3 | 1 | 2 | 0 | 0 | recovered 1 |" in text
+    assert "| `write` | 1 | – | – | – | – | – | 1 | – | – | 2 | 1 | 0 | 0 | 0 | 0 |" in text
+    assert "| all | 1 | – | – | – | – | – | 1 | – | 1 | 3 | 1 | 2 | 0 | 0 | 1 |" in text
+    assert "| rotation | 3 | 3 | 1 | 2 | 0 | 0 | 1 | recovered 1 |" in text
     document = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
     assert table.replace(document, text) == f"before\n{table.BEGIN}\n\n{text}\n\n{table.END}\nafter\n"
 

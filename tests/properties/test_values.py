@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -13,10 +15,25 @@ from otel_audit.entry import parse_line, unescape
 from otel_audit.line import encode, encode_context, format_time, seal
 from otel_audit.record import Actor
 from otel_audit.testing import capture_audit
-from otel_audit.value import clean, clean_body
-from tests.hostile import resolve, same
+from otel_audit.value import _SharingWalk, _Walk, clean, clean_body
+from tests.hostile import Mapping, resolve, same
 from tests.strategies import any_text, any_values, clean_text, kept_values
 
+
+class _Patient(_Walk):
+    """A walk that visits everything, however often it is met."""
+
+    def __init__(self, altered: list[str]) -> None:
+        super().__init__(altered)
+        self.left = self.text_left = sys.maxsize
+
+
+def mapping_of(items: list[Any]) -> Mapping:
+    """Return a mapping that is no dict."""
+    return Mapping({str(number): item for number, item in enumerate(items)})
+
+
+KINDS: list[Callable[[list[Any]], Any]] = [list, tuple, lambda items: dict(enumerate(items)), mapping_of]
 NAMES = st.one_of(any_text, st.integers(), st.sampled_from(["audit.outcome", "audit.x", "error.type", "$bytes"]))
 
 
@@ -72,6 +89,20 @@ def test_unmarked_parts_read_back_equal(value: dict[str, Any]) -> None:
         pointer = f"/attributes/value/{escaped.replace('~', '~0').replace('/', '~1')}"
         if kept and pointer not in pointers:
             assert same(stored[escaped], item)
+
+
+@given(st.data(), st.lists(any_values, min_size=1, max_size=4))
+def test_shared_parts_are_stored_each_time(data: st.DataObject, parts: list[Any]) -> None:
+    """A value that holds the same objects again and again is stored as one that holds equal ones."""
+    for _ in range(data.draw(st.integers(0, 5), "levels")):
+        chosen = data.draw(st.lists(st.sampled_from(range(len(parts))), max_size=4), "parts")
+        kind = data.draw(st.sampled_from(KINDS), "kind")
+        parts.append(kind([parts[index] for index in chosen]))
+    quick: list[str] = []
+    sharing: list[str] = []
+    for value in parts:
+        assert same(_Patient(quick).clean(value, "/body", 2), _SharingWalk(sharing).clean(value, "/body", 2))
+    assert quick == sharing
 
 
 @given(any_values)

@@ -148,6 +148,11 @@ class TestEntry:
         assert unescape(stored) == {"$bytes": 1, "a": [b"\0\1"], "$sha256": "x", "$size": 3}
         assert unescape({"$bytes": "no base64"}) == {"$bytes": "no base64"}
 
+    @pytest.mark.parametrize("text", ["\u00e9", "AA==\u2028", "=", "A", "AA=A", "\x00"])
+    def test_leaves_bytes_that_are_none(self, text: str) -> None:
+        """Whatever text somebody wrote in the place of base64, it is no reason to fail."""
+        assert unescape([{"$bytes": text}]) == [{"$bytes": text}]
+
 
 @pytest.mark.parametrize("module", ["otel_audit.entry", "otel_audit.verify.verifier", "otel_audit.reader"])
 def test_reading_imports_no_opentelemetry(module: str) -> None:

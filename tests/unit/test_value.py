@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from otel_audit.value import (
     clean_text,
     describe,
     escape_name,
+    name_of,
     pairs_of,
     pointer_to,
 )
@@ -22,6 +25,7 @@ from tests.hostile import (
     EndlessMapping,
     LyingMap,
     LyingText,
+    Mapping,
     NotAString,
     Raising,
     laughs,
@@ -65,12 +69,130 @@ class TestDepth:
         assert len(altered) == 1
         assert resolve({"body": cleaned}, altered[0]) == "<unprintable list>"
 
-    def test_a_bomb_of_shared_lists(self) -> None:
-        """A small graph that unfolds without end ends, marked."""
+
+def shared_sets(levels: int) -> object:
+    """Return sets that unfold to two to the power of so many levels."""
+    value: object = frozenset()
+    for level in range(levels):
+        value = frozenset([value, (value,), level])
+    return value
+
+
+def all_in_all(count: int) -> list[Any]:
+    """Return lists each of which holds each."""
+    lists: list[Any] = [[] for _ in range(count)]
+    for each in lists:
+        each.extend(lists)
+    return lists
+
+
+def laughing_nan(levels: int) -> object:
+    """Return a list that unfolds to so many powers of ten, and is altered at every end."""
+    value: object = float("nan")
+    for _ in range(levels):
+        value = [value] * 10
+    return value
+
+
+def family(children: int) -> dict[str, Any]:
+    """Return a map whose children name their parent."""
+    parent: dict[str, Any] = {"children": []}
+    parent["children"] += [{"n": n, "parent": parent} for n in range(children)]
+    return parent
+
+
+def calls_in(run: Callable[[], object]) -> int:
+    """Return how many functions were called: what work it was, whatever the machine."""
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+ENDLESS: dict[str, object] = {
+    "lists": laughs(9),
+    "deeper than a line": laughs(70),
+    "just deeper than a line": laughs(66),
+    "in a map": {"a": [{"b": laughs(30)}]},
+    "altered": laughing_nan(9),
+    "sets": shared_sets(60),
+    "names": {shared_sets(60): 1},
+    "names that collide": {1: laughs(60), "1": 1},
+    "everything in everything": all_in_all(12),
+    "texts": ["x" * 1_000_000] * 1000,
+    "texts in maps": [{"x" * 1_000_000: n} for n in range(1000)],
+    "bytes": [b"x" * 1_000_000] * 1000,
+    "integers": [10**30_000] * 10_000,
+    "decimals": [decimal.Decimal(10**4000)] * 100_000,
+    "objects": [Mapping({"a": laughs(8)})] * 10,
+    "a long name over many": {"x" * 100_000: [float("nan")] * 100_000},
+}
+
+
+class TestShared:
+    @pytest.mark.parametrize("value", ENDLESS.values(), ids=ENDLESS)
+    def test_without_end(self, value: object) -> None:
+        """What is small and would unfold without end is stored as its type, marked, with little work."""
         altered: list[str] = []
-        cleaned = clean(laughs(70), "/body", altered, 2)
-        assert altered
-        assert "<unprintable list>" in {resolve({"body": cleaned}, pointer) for pointer in altered}
+        stored: list[object] = []
+        calls = calls_in(lambda: stored.append(clean(value, "/body", altered, 2)))
+        assert stored == [f"<unprintable {type(value).__name__}>"]
+        assert altered == ["/body"]
+        assert calls < 3_000_000
+
+    def test_ends(self) -> None:
+        """What is shared and does end is stored whole, each time, with each of its marks."""
+        row = [1, float("nan"), "é", {"b": b"x", "s": {2, 1}}]
+        altered: list[str] = []
+        cleaned = clean([row] * 5_000, "/body", altered, 2)
+        assert cleaned == [[1, "NaN", "é", {"b": {"$bytes": "eA=="}, "s": [1, 2]}]] * 5_000
+        assert altered == [f"/body/{n}/{part}" for n in range(5_000) for part in ("1", "3/s")]
+
+    def test_large(self) -> None:
+        """What is not shared has no bound: it is as large as was given."""
+        rows = [[n, n, n] for n in range(260_000)]
+        assert clean(rows, "/body", [], 2) == rows
+
+    def test_depth(self) -> None:
+        """What is shared at two depths is cut at the one where it is too deep, and whole at the other."""
+        shared = nested(4)
+        deep: Any = shared
+        for _ in range(MAX_DEPTH - 5):
+            deep = [deep]
+        altered: list[str] = []
+        cleaned: Any = clean([*range(5_000), shared, deep, shared], "/body", altered, 2)
+        assert cleaned[5_000] == cleaned[5_002] == shared
+        assert len(altered) == 1
+        assert resolve({"body": cleaned}, altered[0]) == "[]"
+
+    def test_cycles(self) -> None:
+        """Of many cycles in one value only some are shown by their text: the value itself is kept."""
+        altered: list[str] = []
+        cleaned: Any = clean(family(3_000), "/body", altered, 2)
+        assert [child["n"] for child in cleaned["children"]] == [*range(3_000)]
+        assert altered == [f"/body/children/{n}/parent" for n in range(3_000)]
+        assert cleaned["children"][0]["parent"].startswith("{'children': [{'n': 0, 'parent': {...}}")
+        assert cleaned["children"][2_999]["parent"] == "<unprintable dict>"
+
+    def test_mappings_that_make_new_ones(self) -> None:
+        """A mapping that makes up its values as it is read ends, too: what comes late is stored as its text."""
+
+        class Growing(Mapping):
+            def items(self) -> Any:
+                return [(str(n), Growing({})) for n in range(100)]
+
+        altered: list[str] = []
+        cleaned = clean(Growing({}), "/body", altered, 2)
+        assert {resolve({"body": cleaned}, pointer) for pointer in altered} == {"Mapping({})"}
 
 
 class TestIntegers:
@@ -127,6 +249,34 @@ class TestDescribe:
     def test_unprintable(self, value: object) -> None:
         """Where ``repr`` fails, its type is named."""
         assert describe(value) == f"<unprintable {type(value).__name__}>"
+
+    def test_without_end(self) -> None:
+        """A container whose text has no end is named by its type, an object's own text is its own affair."""
+        assert describe(laughs(70)) == "<unprintable list>"
+        assert describe([1, [all_in_all(12)]]) == "<unprintable list>"
+        assert describe({1: ["x" * 10_000_000]}) == "<unprintable dict>"
+        assert describe(Mapping({1: 2})) == "Mapping({1: 2})"
+        assert len(describe([*range(10_000)])) > 50_000
+
+    def test_name(self) -> None:
+        """A name is what ``str()`` says; one that fails or has no end is refused."""
+        assert name_of((1, "a")) == "(1, 'a')"
+        for key in (Raising(SystemExit()), Raising(RecursionError()), shared_sets(60)):
+            with pytest.raises(ValueError, match="expected a name, got <unprintable"):
+                name_of(key)
+
+    def test_a_class_that_hides_its_name(self) -> None:
+        """The name of a type is asked of the interpreter, not of its metaclass."""
+
+        class Meta(type):
+            @property
+            def __name__(cls) -> str:  # type: ignore[override]
+                raise SystemExit
+
+        class Hidden(Raising, metaclass=Meta):
+            pass
+
+        assert describe(Hidden(ValueError())) == "<unprintable Hidden>"
 
     def test_surrogates(self) -> None:
         """A description can always be encoded."""

@@ -1,7 +1,7 @@
 """The frameworks that can be audited without touching the code that uses them.
 
 One small module each, imported when it is asked for. A module has ``PACKAGE`` (the
-distribution), ``VERSIONS`` (those it was tried with) and
+distribution), ``MODULE`` (what a program imports of it first), ``VERSIONS`` (those it was tried with) and
 ``instrument(logger, settings, undo)``: it hangs its way back on the `contextlib.ExitStack`
 ``undo``, and raises `AuditConfigError` where a hook that it needs is not there.
 """

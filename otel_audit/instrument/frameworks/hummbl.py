@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from otel_audit.pipeline.logger import AuditLogger
 
 PACKAGE: Final = "hummbl-governance"
+MODULE: Final = "hummbl_governance"
 VERSIONS: Final = ">=1.5.1,<2"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

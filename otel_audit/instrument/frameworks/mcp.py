@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from otel_audit.pipeline.logger import AuditLogger
 
 PACKAGE: Final = "mcp"
+MODULE: Final = "mcp"
 VERSIONS: Final = ">=1.20,<3"
 
 _MAX_TARGET_CHARS: Final = 1024

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,7 @@ class FakeFramework(ModuleType):
     """A framework module whose package is one that is always installed."""
 
     PACKAGE = "wrapt"
+    MODULE = "wrapt"
     VERSIONS = ">=1"
 
     def __init__(self, name: str, events: list[str], fails: bool = False) -> None:
@@ -126,19 +128,41 @@ class TestInstrument:
         self, instrumentor: AuditInstrumentor, events: list[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         """``all`` passes over what is not installed, and warns of a version that it does not support."""
+        sys.modules["fake_absent"].MODULE = "no_such_package_at_all"  # type: ignore[attr-defined]
         with caplog.at_level(logging.WARNING):
             instrumentor.instrument()
         assert events == ["fake_a on", "fake_b on"]
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "old is not audited" in caplog.text
 
+    def test_all_waits_for_the_import(
+        self,
+        instrumentor: AuditInstrumentor,
+        events: list[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """``all`` instruments a framework when the program imports it, and not after ``uninstrument``."""
+        monkeypatch.syspath_prepend(tmp_path)
+        for name in ("a", "b"):
+            (tmp_path / f"later_{name}.py").touch()
+            sys.modules[f"fake_{name}"].MODULE = f"later_{name}"  # type: ignore[attr-defined]
+        instrumentor.instrument()
+        assert events == []
+        import_module("later_a")
+        assert events == ["fake_a on"]
+        instrumentor.uninstrument()
+        import_module("later_b")
+        assert events == ["fake_a on", "fake_a off"]
+
 
 class TestRegistry:
     def test_every_framework_has_the_shape(self) -> None:
-        """Each module in the registry imports without its framework and has the three names."""
+        """Each module in the registry imports without its framework and has the four names."""
         for name in FRAMEWORKS:
             module = import_module(FRAMEWORKS[name])
             assert module.PACKAGE
+            assert module.MODULE
             assert module.VERSIONS
             assert callable(module.instrument)
 

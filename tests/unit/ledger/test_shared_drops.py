@@ -260,7 +260,12 @@ def test_a_signal_handler_in_the_middle_of_a_count(shared: SharedDrops) -> None:
 def test_a_process_that_begins_later_declares(tmp_path: Path) -> None:
     """What a process lost that never opened the log is declared by the first that does."""
     path = tmp_path / "a.jsonl"
-    in_child(lambda: [ledger(path).drops.add(TIME_NS, OSError("x")) for _ in range(5)])
+
+    def lose() -> None:
+        for _ in range(5):
+            ledger(path).drops.add(TIME_NS, OSError("x"))
+
+    in_child(lose)
     one = ledger(path)
     with closing(one):
         ticket = one.append(draft())

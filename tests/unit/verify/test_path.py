@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_audit.verify import path
 from otel_audit.verify.path import Paths
 from otel_audit.verify.run import Run
 
@@ -49,3 +52,28 @@ def test_takes_the_way_that_leaves_the_fewest_over(shapes: list[tuple[int, int, 
             assert (runs.index(after) if after else -1) == following
     first = paths.first
     assert (runs.index(first) if first else -1) == best_behind(runs, None)[3]
+
+
+def test_many_runs_with_the_same_successors() -> None:
+    """Edited lines of one stored hash, and as many that name it: each is looked at a few times, not once for each."""
+    count = 300
+    edited = [Run(0, 1 + n, 0, 1, 2, "1", ("stored", f"computed {n}"), kind="edited") for n in range(count)]
+    behind = [Run(0, 1001 + n, 0, 1, 3, "stored", (f"end {n}",), kind="edited") for n in range(count)]
+    with mock.patch.object(path, "_preference", side_effect=path._preference) as asked:
+        paths = Paths([*edited, *behind], chain=True)
+    assert asked.call_count <= 10 * count
+    assert all(run.following is behind[0] for run in edited)
+    assert paths.successors(2, ("stored",)) == behind
+    seen: set[tuple[int, str | None]] = set()
+    assert sum(len(paths.behind(run, seen)) for run in edited) == count
+
+
+def test_many_edited_lines_of_another_stream() -> None:
+    """What follows a foreign ``opened`` is foreign, over any number of edited lines."""
+    count = 300
+    first = Run(0, 1, 0, 1, 1, "0", ("end",), kind="inserted")
+    edited = [Run(0, 2 + n, 0, 1, 2, "end", ("stored", f"computed {n}"), kind="edited") for n in range(count)]
+    behind = [Run(0, 1001 + n, 0, 1, 3, "stored", (f"end {n}",)) for n in range(count)]
+    paths = Paths([first, *edited, *behind], chain=True)
+    assert paths._foreign([first, *edited, *behind]) == {id(run) for run in (first, *edited, *behind)}
+    assert paths.first is None

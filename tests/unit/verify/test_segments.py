@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,17 @@ def test_any_segment_stands_for_the_log(tmp_path: Path, name: str) -> None:
     assert [entry.seq for entry in read_log(tmp_path)] == list(range(1, 453))
 
 
+def test_a_size_that_is_no_integer_is_another(tmp_path: Path) -> None:
+    """What the next segment says of this one is said in one way only: a size of 9.0 bytes is not one of 9."""
+    segments = write(tmp_path)
+    size = len(logs.join(segments[1]))
+    opened = segments[2][0].replace(b'size":%d' % size, b'size":%d.0' % size)
+    members = [json.loads(line) for line in (opened, *segments[2][1:])]
+    bare = ({name: value for name, value in each.items() if name not in ("prev_hash", "hash")} for each in members)
+    (tmp_path / NAMES[2]).write_bytes(logs.join(logs.chain(bare, logs.hash_of(segments[1][-1]))))
+    assert kinds(tmp_path) == [("segment_altered", "error", NAMES[1], None)]
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_segment_that_is_gone_is_missing(tmp_path: Path, index: int) -> None:
     """A missing segment explains the gap that it leaves."""
@@ -89,6 +101,16 @@ def test_the_checksum_file_is_the_only_witness_of_the_last_closed_one(tmp_path: 
     assert kinds(tmp_path) == [("segment_altered", "warning", "audit.sha256", None)]
     (tmp_path / NAMES[2]).write_bytes(b"")
     assert kinds(tmp_path) == [("segment_altered", "error", NAMES[1], None)]
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_a_false_checksum_beside_the_true_one(tmp_path: Path, place: str) -> None:
+    """Where ``sha256sum -c`` would fail, the verifier warns, wherever the false line stands."""
+    write(tmp_path)
+    sums = tmp_path / "audit.sha256"
+    false = "0" * 64 + f"  {NAMES[0]}\n"
+    sums.write_text(false + sums.read_text() if place == "before" else sums.read_text() + false)
+    assert kinds(tmp_path) == [("segment_altered", "warning", "audit.sha256", None)]
 
 
 def test_an_edited_line_in_a_closed_segment_is_one_finding(tmp_path: Path) -> None:

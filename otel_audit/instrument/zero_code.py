@@ -1,0 +1,92 @@
+"""The start under ``opentelemetry-instrument``: a program is audited that never heard of it.
+
+Called from the entry point ``opentelemetry_pre_instrument``, which runs before all other
+instrumentations, and even where they are disabled. From the entry point for instrumentations an
+error would be logged, and the program would run on, unaudited.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from types import FrameType
+
+from otel_audit.environment import (
+    OTEL_AUDIT_CAPTURE,
+    OTEL_AUDIT_FILE,
+    OTEL_AUDIT_FRAMEWORKS,
+    OTEL_AUDIT_FUNCTIONS,
+    OTEL_AUDIT_ON_FAILURE,
+)
+from otel_audit.errors import AuditConfigError, AuditError
+from otel_audit.pipeline.configuration import configure, shut_down_at_exit
+
+_log = logging.getLogger(__name__)
+
+_PROGRAM = "_OTEL_AUDIT_PROGRAM_PID"
+_ASKS_FOR_IT = (OTEL_AUDIT_FILE, OTEL_AUDIT_FUNCTIONS, OTEL_AUDIT_FRAMEWORKS)
+
+
+def start() -> None:
+    """Configure auditing from the environment and instrument what it names.
+
+    Where none of ``OTEL_AUDIT_FILE``, ``OTEL_AUDIT_FUNCTIONS`` and ``OTEL_AUDIT_FRAMEWORKS`` is
+    set, nothing happens.
+
+    Raises:
+        SystemExit: Something that was asked for cannot be audited, and failures are closed.
+    """
+    if not any(os.environ.get(name) for name in _ASKS_FOR_IT):
+        return
+    try:
+        _instrument()
+    except (AuditError, ImportError) as error:
+        _give_up(error)
+
+
+def _instrument() -> None:
+    if not os.environ.get(OTEL_AUDIT_FILE):
+        raise AuditConfigError(f"no path for the audit log: set {OTEL_AUDIT_FILE}")
+    from otel_audit.instrument.instrumentor import AuditInstrumentor
+
+    configure()
+    # a process that the program starts, a worker or a tool, need not have the program's modules
+    program = os.environ.setdefault(_PROGRAM, str(os.getpid()))
+    frameworks = _words(OTEL_AUDIT_FRAMEWORKS)
+    AuditInstrumentor().instrument(
+        functions=_words(OTEL_AUDIT_FUNCTIONS),
+        frameworks="all" if frameworks in ([], ["all"]) else [] if frameworks == ["none"] else frameworks,
+        capture=_words(OTEL_AUDIT_CAPTURE),
+        check=program == str(os.getpid()),
+        on_missing=_give_up,
+    )
+
+
+def _words(variable: str) -> list[str]:
+    return [word for part in os.environ.get(variable, "").split(",") if (word := part.strip())]
+
+
+def _give_up(error: Exception) -> None:
+    """End the program with one sentence, or let it run on unaudited and say so."""
+    if os.environ.get(OTEL_AUDIT_ON_FAILURE) == "open":
+        _log.error("otel-audit: %s; the program runs on (%s is open)", error, OTEL_AUDIT_ON_FAILURE)
+        return
+    sentence = f"otel-audit: {error}; the program ends ({OTEL_AUDIT_ON_FAILURE}=open lets it run unaudited)"
+    if not _before_the_program():
+        raise SystemExit(sentence)
+    # from here, SystemExit would be shown as a crash of the interpreter, with three tracebacks
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+    shut_down_at_exit()
+    os._exit(1)
+
+
+def _before_the_program() -> bool:
+    """Return whether the interpreter is still setting itself up, in ``sitecustomize``."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - `inspect` costs more and sees no more
+    while frame is not None:
+        if frame.f_code.co_name == "execsitecustomize":
+            return True
+        frame = frame.f_back
+    return False

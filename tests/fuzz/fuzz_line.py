@@ -1,0 +1,10 @@
+"""Fuzz the strict parser of lines: ``python -m tests.fuzz.fuzz_line --seconds 600``."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.fuzz.engine import main
+
+if __name__ == "__main__":
+    sys.exit(main("tests.fuzz.line_target"))

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, program_folder
+
+SOURCE = """
+import os.path, json as j
+from shop.impl import helper, other as renamed
+LIMIT: int = 3
+a = b, (c, *d) = 1, (2, 3)
+def f():
+    def inner(): pass
+async def g(): pass
+class C:
+    x = 1
+    def m(self): pass
+    class Inner:
+        def n(self): pass
+class Derived(C):
+    pass
+if LIMIT:
+    def by_if(): pass
+else:
+    def by_else(): pass
+try:
+    def by_try(): pass
+except ImportError:
+    def by_except(): pass
+for i in ():
+    pass
+with open(__file__):
+    def by_with(): pass
+match LIMIT:
+    case 3:
+        def by_match(): pass
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path with a package of two modules."""
+    (tmp_path / "bazaar").mkdir()
+    (tmp_path / "bazaar" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "bazaar" / "orders.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def names(source: str, folder: Path) -> set[str]:
+    (folder / "bazaar" / "other.py").write_text(source)
+    spec = find_module("bazaar.other")
+    assert spec is not None
+    return defined_names(spec)
+
+
+def test_finds_modules_without_importing_them(folder: Path) -> None:
+    """A module in a package is found, and neither it nor the package is imported."""
+    spec = find_module("bazaar.orders")
+    assert spec is not None
+    assert spec.origin == str(folder / "bazaar" / "orders.py")
+    assert find_module("bazaar") is not None
+    assert "bazaar" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["bazar", "bazaar.order", "bazaar.orders.f", "os.path.join"])
+def test_what_is_no_module(folder: Path, name: str) -> None:
+    """A name that is misspelt, or no module's, is found nowhere."""
+    assert find_module(name) is None
+
+
+def test_modules_that_are_imported_or_built_in() -> None:
+    """A module that is loaded, frozen or built in is found, too."""
+    for name in ("sys", "zipimport", "otel_audit.errors", "os.path"):
+        assert find_module(name) is not None
+
+
+def test_names(folder: Path) -> None:
+    """Functions, classes, members, assigned and imported names are found wherever they stand in the module."""
+    found = names(SOURCE, folder)
+    functions = {"f", "g", "by_if", "by_else", "by_try", "by_except", "by_with", "by_match"}
+    members = {"C", "C.x", "C.m", "C.Inner", "C.Inner.n", "Derived", "Derived.*"}
+    others = {"os", "j", "helper", "renamed", "LIMIT", "a", "b", "c", "d"}
+    assert functions | members | others <= found
+    assert not found & {"inner", "C.*", "m", "x", "other"}
+
+
+@pytest.mark.parametrize(
+    "source", ["from os import *", "def __getattr__(name): ...", "def broken(", "\0", "if 1:\n from x import *"]
+)
+def test_sources_that_do_not_tell(folder: Path, source: str) -> None:
+    """Where names are made as the module runs, or it cannot be parsed, nothing is claimed."""
+    with pytest.raises(UnknownNamesError):
+        names(source, folder)
+
+
+def test_modules_without_source() -> None:
+    """Of a module written in C nothing is claimed."""
+    spec = find_module("sys")
+    assert spec is not None
+    with pytest.raises(UnknownNamesError):
+        defined_names(spec)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["{program}"], "{folder}"),
+        (["-X", "dev", "-W", "error", "-u", "{program}", "-m"], "{folder}"),
+        (["-m", "package"], "{here}"),
+        (["-Im", "package"], "{here}"),
+        (["-c", "pass"], "{here}"),
+        (["-"], "{here}"),
+        ([], "{here}"),
+        (["{folder}"], "{folder}"),
+    ],
+)
+def test_the_folder_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    """The folder that the interpreter will put first on its path is told from its command line."""
+    program = tmp_path / "agent.py"
+    program.touch()
+    words = {"program": str(program), "folder": str(tmp_path), "here": os.getcwd()}
+    monkeypatch.setattr(sys, "orig_argv", ["python", *(argument.format(**words) for argument in arguments)])
+    assert program_folder() == expected.format(**words)
