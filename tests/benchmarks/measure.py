@@ -151,9 +151,9 @@ def percentiles(sorted_values: Sequence[int]) -> str:
 
 
 def resident_bytes() -> int:
-    """Return the memory that this process holds now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    """Return the memory that this process holds now, exactly (``statm`` is some pages behind)."""
+    line = next(line for line in _lines("/proc/self/smaps_rollup") if line.startswith("Rss:"))
+    return int(line.split()[1]) * 1024
 
 
 def _load() -> str:

@@ -19,10 +19,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fuzz.target import MAX_MIB, MAX_SECONDS, MINIMISE_SECONDS, Target, shown
+from tests.fuzz.target import MAX_MIB, MINIMISE_SECONDS, Target, shown
 
 _MAX_SHOWN = 12_000
-_FARE_WELL_SECONDS = 60
+_HANGING_SECONDS = 60  # for what the limit of processor time does not end
+_FAREWELL_SECONDS = 90
 
 
 def run(module_name: str, seconds: float, seed: int, corpus: Path | None) -> int:
@@ -40,7 +41,7 @@ def run(module_name: str, seconds: float, seed: int, corpus: Path | None) -> int
         kept.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", __spec__.name, module_name, name, f"{seconds:.0f}", f"{seed}", str(kept)]
         began = time.monotonic()
-        limit = seconds + MINIMISE_SECONDS + _FARE_WELL_SECONDS
+        limit = seconds + MINIMISE_SECONDS + _FAREWELL_SECONDS
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": name}
@@ -76,14 +77,13 @@ def fuzz(module_name: str, folder: Path, seconds: str, seed: str, corpus: str) -
 
     def one(data: bytes) -> None:
         nonlocal slowest
-        began = time.monotonic()
-        try:
-            target.check(data)
-        except Exception:
+        began = time.process_time()
+        error = target.failure(data)
+        if error is not None:
             sys.stdout.write(f"{target.told(data)}\n")
             sys.stdout.flush()
-            raise
-        if (took := time.monotonic() - began) > slowest:
+            raise error
+        if (took := time.process_time() - began) > slowest:
             slowest = took
             (folder / "slowest").write_text(f"slowest {took:.3f} s ({shown(data)})")
 
@@ -99,7 +99,7 @@ def fuzz(module_name: str, folder: Path, seconds: str, seed: str, corpus: str) -
     options = {
         "max_total_time": seconds,
         "seed": seed,
-        "timeout": MAX_SECONDS,
+        "timeout": _HANGING_SECONDS,
         "rss_limit_mb": MAX_MIB,
         "max_len": target.max_bytes,
         "artifact_prefix": f"{folder}/",
