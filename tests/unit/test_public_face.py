@@ -16,7 +16,8 @@ EXPORTED = [
     *("Actor", "AuditAction", "AuditBlockedError", "AuditConfigError", "AuditError", "AuditFileLogExporter"),
     *("AuditInstrumentor", "AuditLogPoisonedError", "AuditLogRecordProcessor", "AuditLogger", "AuditProvider"),
     *("AuditReceipt", "AuditRecord", "AuditRecordError", "AuditVerifyError", "AuditWriteError", "Call", "Entry"),
-    *("Finding", "Source", "Target", "VerifyReport", "acting_as", "audited", "carry", "configure", "gate"),
+    *("Finding", "Source", "Target", "VerifyReport", "acting_as", "audit_gate", "audited", "carry"),
+    *("configure", "gate"),
     *("get_audit_logger", "get_audit_provider", "read_log", "set_audit_provider", "verify_log"),
 ]
 

@@ -23,6 +23,7 @@ from otel_audit import environment
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+ZERO_CODE = (ROOT / "docs/zero-code.md").read_text(encoding="utf-8")
 AUDITED = (ROOT / "docs/audited.md").read_text(encoding="utf-8")
 OPENTELEMETRY = (ROOT / "docs/opentelemetry.md").read_text(encoding="utf-8")
 SET_UP = [
@@ -233,12 +234,13 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 
 def test_the_settings_are_those_of_configure() -> None:
-    """The table of settings names the arguments of `configure`, and their variables, and no others."""
+    """The tables of settings name the arguments of `configure`, and all variables, and no others."""
     table = API[API.index("## Settings") : API.index("## Segments and a key")]
     rows = [row.split("|")[1:4] for row in table.splitlines() if row.startswith("| `")]
     assert {row[0].strip(" `") for row in rows} == set(inspect.signature(otel_audit.configure).parameters)
     variables = {name for name in vars(environment) if name.startswith("OTEL_AUDIT_")}
-    assert {row[1].strip(" `") for row in rows} - {"–"} == variables
+    zero_code = set(re.findall(r"^\| `(OTEL_AUDIT_\w+)` \|", ZERO_CODE, re.MULTILINE))
+    assert {row[1].strip(" `") for row in rows} - {"–"} | zero_code == variables
 
 
 class TestExporterFromTheEnvironment:
