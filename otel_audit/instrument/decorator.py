@@ -12,7 +12,7 @@ from otel_audit.instrument.call import Binder, Call
 from otel_audit.instrument.capture import names_to_capture
 from otel_audit.instrument.details import ActorOf, AttributesOf, TargetOf
 from otel_audit.instrument.kinds import wrapper_for
-from otel_audit.instrument.members import dotted_name, map_property, public_methods
+from otel_audit.instrument.members import as_class_body_makes_it, dotted_name, map_property, public_methods
 from otel_audit.instrument.plan import Phases, Plan
 from otel_audit.pipeline.wrapper import BoundWrapper, Wrapper
 
@@ -156,8 +156,9 @@ def _audit(function: Any, *, event_name: str | None, settings: dict[str, Any], e
         return functools.cached_property(own)
     if is_audited(function):
         return function
+    function = as_class_body_makes_it(function)
     if not callable(function) and not hasattr(type(function), "__get__"):
-        raise TypeError(f"expected a function, a method or a class, got {function!r}")
+        raise TypeError(f"expected a function, a method or a class, got an object of type {type(function).__name__}")
     name = dotted_name(function)
     plan = Plan(function, name if event_name is None else event_name, name, **settings)
     again = functools.partial(_audit, event_name=event_name, settings=settings, enabled=enabled)

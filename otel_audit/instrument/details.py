@@ -10,6 +10,7 @@ from otel_audit.attributes import check_actor, check_text
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.call import Call
 from otel_audit.instrument.once import warn_once
+from otel_audit.interrupt import is_interrupt
 from otel_audit.record import Actor, Target
 from otel_audit.semconv import AUDIT_ACTOR_ID, AUDIT_TARGET_ID
 
@@ -70,7 +71,9 @@ def _ask(ask: Callable[[Call], T], call: Call, check: Callable[[T], T], pointer:
     try:
         answer = ask(call)
         return check(answer)
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         warn_once(_logger, "%s raised %s: calls are recorded without what it was to give", ask, error)
         altered.append(pointer)
         return None

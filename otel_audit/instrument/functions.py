@@ -87,6 +87,8 @@ class FunctionName:
         if isinstance(member, type):
             yield from ((member, method) for method in public_methods(member))
         elif member is not None:
+            if not (callable(member) or hasattr(type(member), "__get__")):
+                raise AuditConfigError(f"{self.text}: expected a function, got {_type_name(member)}")
             yield owner, name
 
     def _matching(self, module: ModuleType) -> Iterator[tuple[Any, str]]:
@@ -109,6 +111,10 @@ class FunctionName:
 
     def _missing(self) -> AuditConfigError:
         return AuditConfigError(f"{self.text}: the module {self.module!r} has no {self.pattern!r}")
+
+
+def _type_name(member: object) -> str:
+    return f"an object of type {type(member).__name__}"
 
 
 def function_name(text: str) -> FunctionName:
@@ -197,6 +203,8 @@ class NamedFunctions:
                 self._wrap(owner, member)
         except AuditConfigError as error:
             self._on_missing(error)
+        except Exception as error:  # of somebody else's descriptor, whose text may hold anything
+            self._on_missing(AuditConfigError(f"{name.text}: cannot be audited: {type(error).__name__}"))
 
     def _wrap(self, owner: Any, name: str) -> None:
         original = inspect.getattr_static(owner, name)

@@ -11,7 +11,7 @@ from otel_audit.instrument.call import Call
 from otel_audit.instrument.details import ActorOf, AttributesOf, TargetOf
 from otel_audit.instrument.gatekeeper import Args, Gatekeeper, Kwargs
 from otel_audit.instrument.kind import body_of, kind_of, named_like
-from otel_audit.instrument.members import dotted_name, map_property, public_methods
+from otel_audit.instrument.members import as_class_body_makes_it, dotted_name, map_property, public_methods
 from otel_audit.pipeline.resume import aresumed, resumed
 from otel_audit.pipeline.wrapper import Wrapper
 
@@ -84,8 +84,9 @@ def _gate(function: Any, *, event_name: str | None, settings: dict[str, Any]) ->
         return map_property(function, functools.partial(_gate_accessor, event_name=event_name, settings=settings))
     if isinstance(function, functools.cached_property):
         return functools.cached_property(_gate(function.func, event_name=event_name, settings=settings))
+    function = as_class_body_makes_it(function)
     if not callable(function) and not hasattr(type(function), "__get__"):
-        raise TypeError(f"expected a function, a method or a class, got {function!r}")
+        raise TypeError(f"expected a function, a method or a class, got an object of type {type(function).__name__}")
     name = dotted_name(function)
     keeper = Gatekeeper(function, name if event_name is None else event_name, name, **settings)
     again = functools.partial(_gate, event_name=event_name, settings=settings)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from types import FunctionType
+from typing import Any, Final
+
+_IMPLICIT: Final[dict[str, Callable[[Any], Any]]] = {
+    "__init_subclass__": classmethod,
+    "__class_getitem__": classmethod,
+    "__new__": staticmethod,
+}
 
 
 def public_methods(cls: type) -> dict[str, Any]:
@@ -16,6 +23,13 @@ def public_methods(cls: type) -> dict[str, Any]:
         if (name == "__call__" or not name.startswith("_"))
         and (inspect.isroutine(member) or isinstance(member, (classmethod, staticmethod, functools.partialmethod)))
     }
+
+
+def as_class_body_makes_it(function: Any) -> Any:
+    """Return a plain function as a class body makes it of its name alone, which it does not of a wrapped one."""
+    if isinstance(function, FunctionType):
+        return _IMPLICIT.get(function.__name__, lambda plain: plain)(function)
+    return function
 
 
 def map_property(member: property, wrap: Callable[[Any, str], Any]) -> property:

@@ -43,6 +43,9 @@ def start() -> None:
         _instrument()
     except (AuditError, ImportError) as error:
         _give_up(error)
+    except Exception as error:
+        _log.debug("otel-audit could not be set up", exc_info=True)
+        _give_up(AuditConfigError(f"auditing could not be set up: {type(error).__name__}"))
 
 
 def _instrument() -> None:

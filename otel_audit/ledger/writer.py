@@ -151,6 +151,11 @@ class Writer:
             self._end_claim(file)
             files.unlock(file.fd)
         except BaseException as error:
+            if locked and file is not None and file.fd >= 0:
+                try:  # noqa: SIM105 - from here itself: at the recursion limit nothing deeper can be called
+                    flock(file.fd, LOCK_UN)
+                except OSError:
+                    pass
             # a lock that another process holds too long is no failure of this file
             if locked or file is None or not isinstance(error, AuditWriteError):
                 self._fail(file, begun, error)
@@ -209,6 +214,10 @@ class Writer:
         except BaseException as error:
             if not begun and isinstance(error, OSError):
                 return False
+            try:  # noqa: SIM105 - from here itself: at the recursion limit nothing deeper can be called
+                flock(fd, LOCK_UN)
+            except OSError:
+                pass
             self._fail(file, [Written(seq, end, line[-WITNESS_BYTES:], file.path)] if begun else [], error)
             if self._left and isinstance(error, Exception):
                 raise _forked(self._settings.path) from error

@@ -17,7 +17,7 @@ from tests.fuzz.edits import TOKENS
 from tests.fuzz.reference_line import ORDER, exact, read_line
 from tests.fuzz.values import NAMES, VALUES
 
-MAX_INPUT_BYTES = (1 << 20) + 64
+MAX_INPUT_BYTES = 1 << 17
 _LINES = Path(__file__).parents[1] / "vectors" / "lines.json"
 
 

@@ -250,8 +250,8 @@ def seeds() -> tuple[bytes, ...]:
     for folder in sorted(VECTORS.iterdir()):
         files = [path.read_bytes() for path in sorted(folder.glob("*.jsonl"), key=lambda path: len(path.name))]
         found.append(raw(files))
-    found += [bytes([1, number, 0x20, 1]) for number in range(len(bases()))]
-    found += [bytes([1, 0, 0xF0, 2, number, 0, 3]) for number in range(len(EDITS))]
+    found += [bytes([1, number, 0x20, 1, 0]) for number in range(len(bases()))]
+    found += [bytes([1, 0, 0xF0, 2, 1, number, 0, 3]) for number in range(len(EDITS))]
     return tuple(data for data in found if len(data) <= MAX_INPUT_BYTES)
 
 
@@ -259,9 +259,9 @@ def mutate(data: bytes, choose: random.Random) -> bytes:
     """Return another input: more often a programme, which comes further than bytes do."""
     kind = choose.randrange(8)
     if kind < 5 or not data:
-        base, checked = choose.randrange(len(bases())), choose.randrange(256)
-        steps = [bytes([choose.randrange(len(EDITS))]) + choose.randbytes(choose.randrange(2, 12)) for _ in range(4)]
-        return bytes([1, base, checked, choose.randrange(256)]) + b"".join(steps[: 1 + choose.randrange(4)])
+        # Few edits: behind many, there is always some error, whatever else is wrong.
+        head = [1, choose.randrange(len(bases())), choose.randrange(256), choose.randrange(256)]
+        return bytes([*head, choose.choice((1, 1, 1, 2, 2, 3, 5))]) + choose.randbytes(60)
     at = choose.randrange(len(data) + 1)
     new = choose.randbytes(choose.randrange(3)) if kind == 5 else choose.choice(TOKENS)
     return data[:at] + new + data[at + choose.randrange(3) :]

@@ -15,6 +15,7 @@ pytest.importorskip("opentelemetry.distro", reason="needs opentelemetry-distro")
 
 AGENT = """
 import multiprocessing, sys
+import desk.keys
 from desk.tools import refund
 
 if __name__ == "__main__":
@@ -32,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "__init__.py").touch()
     (tmp_path / "desk" / "tools.py").write_text("def refund(order): return order\n")
+    (tmp_path / "desk" / "keys.py").write_text("API_KEY = 's3cr3t-value-123'\n")
     (tmp_path / "agent.py").write_text(AGENT)
     return tmp_path
 
@@ -93,6 +95,10 @@ def test_nothing_happens_unasked(folder: Path) -> None:
     [
         ({"OTEL_AUDIT_FUNCTIONS": "desk.tools:refnd"}, "the module 'desk.tools' has no 'refnd'"),
         ({"OTEL_AUDIT_FUNCTIONS": "desk.tool:refund"}, "there is no module 'desk.tool'"),
+        (
+            {"OTEL_AUDIT_FUNCTIONS": "desk.keys:API_KEY"},
+            "desk.keys:API_KEY: expected a function, got an object of type str",
+        ),
         ({"OTEL_AUDIT_FRAMEWORKS": "nothing"}, "unknown framework"),
         ({"OTEL_AUDIT_FILE": "/absent/audit.jsonl"}, "the folder /absent does not exist"),
         ({"OTEL_AUDIT_FILE": "", "OTEL_AUDIT_FUNCTIONS": "desk.tools:refund"}, "set OTEL_AUDIT_FILE"),
@@ -106,6 +112,7 @@ def test_a_broken_set_up(folder: Path, variables: dict[str, str], sentence: str)
     done = run(folder, **settings)
     assert (done.returncode, done.stdout) == (1, "")
     assert sentence in done.stderr
+    assert "s3cr3t" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
     done = run(folder, OTEL_AUDIT_ON_FAILURE="open", **settings)
     assert (done.returncode, done.stdout) == (0, "True False\n")

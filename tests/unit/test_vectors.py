@@ -10,6 +10,7 @@ import enum
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 import uuid
@@ -28,6 +29,7 @@ ROOT: Final = pathlib.Path(__file__).parents[2]
 VECTORS: Final = ROOT / "tests" / "vectors"
 LOGS: Final = sorted((VECTORS / "logs").iterdir())
 LINES: Final[list[dict[str, Any]]] = json.loads((VECTORS / "lines.json").read_bytes())
+LARGE_LOGS: Final[list[dict[str, Any]]] = json.loads((VECTORS / "large_logs.json").read_bytes())
 VALUES: Final[list[dict[str, Any]]] = json.loads((VECTORS / "values.json").read_bytes())
 
 
@@ -131,6 +133,32 @@ class TestValues:
         assert exact(0.0) != exact(case["stored"])
 
 
+def check_findings(folder: pathlib.Path, options: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Assert that the verifier finds what the vector says, and nothing else."""
+    key_file = options.get("hmac_key_file")
+    report = verify_log(
+        folder / "audit.jsonl",
+        hmac_key_file=None if key_file is None else folder / key_file,
+        anchors=options.get("anchors", ()),
+        expected_integrity=options.get("integrity", "chain"),
+    )
+    found = [
+        {
+            "kind": finding.kind,
+            "severity": finding.severity,
+            "file": pathlib.Path(finding.path).name,
+            "line": finding.line,
+            "seq": finding.seq,
+            "count": finding.count,
+        }
+        for finding in report.findings
+    ]
+    assert found == expected["findings"]
+    assert report.intact == expected["intact"]
+    if not report.errors:
+        assert report.anchored == expected["anchored"]
+
+
 @pytest.mark.parametrize("folder", LOGS, ids=lambda folder: folder.name)
 class TestLogs:
     """``logs``: one folder a case, one fault each."""
@@ -138,29 +166,7 @@ class TestLogs:
     def test_findings(self, folder: pathlib.Path) -> None:
         """The verifier finds what the vector says, and nothing else."""
         case = json.loads((folder / "case.json").read_bytes())
-        options = case["options"]
-        key_file = options.get("hmac_key_file")
-        report = verify_log(
-            folder / "audit.jsonl",
-            hmac_key_file=None if key_file is None else folder / key_file,
-            anchors=options.get("anchors", ()),
-            expected_integrity=options.get("integrity", "chain"),
-        )
-        found = [
-            {
-                "kind": finding.kind,
-                "severity": finding.severity,
-                "file": pathlib.Path(finding.path).name,
-                "line": finding.line,
-                "seq": finding.seq,
-                "count": finding.count,
-            }
-            for finding in report.findings
-        ]
-        assert found == case["expected"]["findings"]
-        assert report.intact == case["expected"]["intact"]
-        if not report.errors:
-            assert report.anchored == case["expected"]["anchored"]
+        check_findings(folder, case["options"], case["expected"])
 
     def test_any_name_stands_for_the_log(self, folder: pathlib.Path) -> None:
         """The folder, each segment and a pattern give the same report."""
@@ -184,6 +190,15 @@ class TestLogs:
             arguments += ["--integrity", options["integrity"]]
         assert main(arguments) == case["expected"]["exit_status"]
         assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("case", LARGE_LOGS, ids=name_of)
+def test_large_logs(tmp_path: pathlib.Path, case: dict[str, Any]) -> None:
+    """In logs with lines as long as they may be, and longer, is found what the vector says, and nothing else."""
+    for name, parts in case["files"].items():
+        (tmp_path / name).write_bytes(bytes_of(parts))
+    check_findings(tmp_path, case["options"], case["expected"])
+    assert main(["verify", str(tmp_path / "audit.jsonl")]) == case["expected"]["exit_status"]
 
 
 def test_every_kind_has_a_vector() -> None:
@@ -222,7 +237,20 @@ class TestGenerator:
 
 
 class TestDocument:
-    """docs/format.md shows real bytes."""
+    """docs/format.md shows real bytes, and the README names real cases."""
+
+    def test_cases_are_real(self) -> None:
+        """Each case that the README's table names is there; an ellipsis stands for the rest of a name."""
+        page = (VECTORS / "README.md").read_text(encoding="utf-8")
+        table = [
+            line for line in page.split("### Which cases")[1].split("\n## ")[0].split("\n") if line.startswith("| ")
+        ]
+        names = {folder.name for folder in LOGS} | {case["name"] for case in LARGE_LOGS}
+        shown = [name for line in table[2:] for name in re.findall("`([a-z_…]+)`", line.split("|")[2])]
+        assert len(shown) > 70
+        for name in shown:
+            pattern = re.compile(name.replace("…", "[a-z_]*"))
+            assert any(pattern.fullmatch(one) for one in names), name
 
     def test_line_is_real(self) -> None:
         """The line that the page shows is line 2 of the sound log."""

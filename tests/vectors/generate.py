@@ -7,19 +7,22 @@ it writes beside itself.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 from tests.vectors.case import LogCase
-from tests.vectors.line_cases import LineCases, containers, numbers, strings, white_space, whole_lines
+from tests.vectors.line_cases import LineCases, containers, numbers, part, strings, white_space, whole_lines
 from tests.vectors.log_cases_broken import broken_cases
 from tests.vectors.log_cases_chain import chain_cases
 from tests.vectors.log_cases_fragment import fragment_cases
+from tests.vectors.log_cases_large import large_cases
 from tests.vectors.log_cases_order import order_cases
 from tests.vectors.log_cases_rotation import rotation_cases
 from tests.vectors.log_cases_seal import seal_cases
 from tests.vectors.log_cases_segment import segment_cases
 from tests.vectors.member_cases import members
+from tests.vectors.sealing import Members
 from tests.vectors.value_cases import value_cases
 
 
@@ -63,6 +66,29 @@ def write_log_case(folder: Path, case: LogCase) -> None:
     )
 
 
+def parts(data: bytes) -> list[Members]:
+    """Return a file as parts to be joined: a line each, and a byte that is repeated a thousand times apart."""
+    found: list[Members] = []
+    for match in re.finditer(rb"(?s)(.)\1{999,}|(?:(?!(.)\2{999})[^\n])*\n?", data):
+        repeated, stretch = match[1], match[0]
+        if repeated is not None:
+            found.append(part(repeated, len(stretch)))
+        elif stretch:
+            found.append({"text": stretch.decode()})
+    return found
+
+
+def in_one(case: LogCase) -> Members:
+    """Return a case as one member of ``large_logs.json``."""
+    return {
+        "name": case.name,
+        "description": case.description,
+        "files": {name: parts(data) for name, data in case.files.items()},
+        "options": case.options,
+        "expected": case.expected(),
+    }
+
+
 def main(folder: Path) -> None:
     """Write all vectors into a folder."""
     for case in log_cases():
@@ -72,6 +98,7 @@ def main(folder: Path) -> None:
         add(lines)
     write_json(folder / "lines.json", lines.all)
     write_json(folder / "values.json", value_cases())
+    write_json(folder / "large_logs.json", [in_one(case) for case in large_cases().all])
 
 
 if __name__ == "__main__":

@@ -245,6 +245,12 @@ def changes(cases: Cases) -> None:
         finding("edited", 6, 60),
     )
     cases.add(
+        "edited_seq_to_the_next",
+        "The seq of line 9 is 10, as that of line 10: the sound one of the two is the entry.",
+        changed(log, 9, replaced(b'{"seq":9,', b'{"seq":10,')),
+        finding("edited", 9, 10),
+    )
+    cases.add(
         "edited_time",
         "The time of line 6 is an hour earlier.",
         changed(log, 6, replaced(b'"time":"2025-03-01T09', b'"time":"2025-03-01T08')),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.vectors.case import Cases, Lines, finding, replaced
-from tests.vectors.sealing import Writer, begun, sha256, text
+from tests.vectors.sealing import Writer, begun, hash_of, sha256, story, text
 
 
 def fragments(cases: Cases) -> None:
@@ -46,6 +46,21 @@ def fragments(cases: Cases) -> None:
         "recovered_wrong_offset",
         "The declaration gives another offset.",
         recovered(torn, offset=len(head) - 1)[0],
+        finding("malformed", 10, None),
+    )
+    writer = begin.copy()
+    writer.lifecycle(
+        "recovered",
+        {
+            "audit.fragment.offset": len(head),
+            "audit.fragment.length": len(torn) - 1,
+            "audit.fragment.sha256": sha256(torn),
+        },
+    )
+    cases.add(
+        "recovered_wrong_length",
+        "The declaration gives another length.",
+        head + torn + b"\n" + text(writer.lines[len(begin.lines) :]),
         finding("malformed", 10, None),
     )
     cases.add(
@@ -106,6 +121,66 @@ def fragments(cases: Cases) -> None:
     )
 
 
+def crashes(cases: Cases) -> None:
+    """A crash at each step of a recovery: one write of an LF, the declaration and an entry."""
+    begin, _ = begun(8)
+    head = text(begin.lines)
+    torn = begin.copy().record("file.read", {"audit.target.id": "lost.txt"}, action="READ")[:300]
+    writer = begin.copy()
+    declaration = writer.recovered(torn, len(head))
+    cases.add(
+        "recovery_line_feed_only",
+        "Of the write that ends the fragment and declares it, only the LF is there.",
+        head + torn + b"\n",
+        finding("malformed", 10, None),
+    )
+    cases.add(
+        "recovery_torn",
+        "The declaration is torn: one region with the fragment.",
+        head + torn + b"\n" + declaration[:200],
+        finding("torn", 10, None, count=2),
+    )
+    cases.add(
+        "recovery_no_line_feed",
+        "The declaration lacks nothing but its LF.",
+        head + torn + b"\n" + declaration,
+        finding("torn", 10, None, count=2),
+    )
+    cases.add(
+        "recovery_without_entry",
+        "The declaration is there, and no entry behind it.",
+        head + torn + b"\n" + declaration + b"\n",
+        finding("recovered", 10, 10, severity="info"),
+    )
+
+
+def forged(cases: Cases) -> None:
+    """A fragment made of an entry that somebody wants to hide, and the rest of the chain sealed anew."""
+    log = story().lines
+    writer, work = begun(4)
+    head, hidden = text(writer.lines), log[5][:200]
+    writer.recovered(hidden, len(head))
+    for act in work[1:]:
+        act()
+    writer.closed()
+    lines = head + hidden + b"\n" + text(writer.lines[5:])
+    information = finding("recovered", 6, 6, severity="info")
+    cases.add(
+        "recovered_forged",
+        "Entry 6 was cut and declared as a fragment, all behind it sealed anew: as if a crash had left it.",
+        lines,
+        information,
+    )
+    cases.add(
+        "recovered_forged_anchored",
+        "The same, and entry 10 is anchored.",
+        lines,
+        information,
+        finding("diverged", 11, 10),
+        anchors=[f"10:{hash_of(log[9])}"],
+    )
+
+
 def late_declaration(writer: Writer, region: bytes, offset: int) -> Lines:
     """Return two entries, the second of which declares ``region``."""
     held = len(writer.lines)
@@ -117,5 +192,6 @@ def late_declaration(writer: Writer, region: bytes, offset: int) -> Lines:
 def fragment_cases() -> Cases:
     """Return the cases of this module."""
     cases = Cases()
-    fragments(cases)
+    for group in (fragments, crashes, forged):
+        group(cases)
     return cases

@@ -151,9 +151,32 @@ def forged_rotations(cases: Cases) -> None:
     )
 
 
+def joined(cases: Cases) -> None:
+    """Files put together."""
+    log = rotated_story()
+    cases.add(
+        "segments_joined",
+        "The third stands behind the second in one file: entries behind the one that finishes a segment.",
+        files([log[0], log[1] + log[2]]) | sums(log),
+        finding("segment_altered", None, None, file=SECOND),
+    )
+    cases.add(
+        "segment_appended_to_another",
+        "The second stands behind the first in one file, and in its own.",
+        files([log[0] + log[1], log[1], log[2]]) | sums(log),
+        finding("duplicate", 1, 7, count=5, file=SECOND),
+    )
+    cases.add(
+        "segment_opened_copied_up",
+        "The first line of the second stands in the first, too: the later of the two is the copy.",
+        files([[*log[0][:3], log[1][0], *log[0][3:]], log[1], log[2]]) | sums(log),
+        finding("duplicate", 1, 7, file=SECOND),
+    )
+
+
 def rotation_cases() -> Cases:
     """Return the cases of this module."""
     cases = Cases()
-    for group in (crashes, forged_rotations):
+    for group in (crashes, forged_rotations, joined):
         group(cases)
     return cases

@@ -196,6 +196,20 @@ def weaker_modes(cases: Cases) -> None:
         changed(chained, 1, replaced(b'"audit.integrity.mode":"chain"', b'"audit.integrity.mode":"none"')),
         finding("edited", 1, 1),
     )
+    cases.add(
+        "mode_edited_resealed",
+        "Line 1 declares mode none and is sealed anew: less than is expected, and all lines have more than that.",
+        changed(
+            chained,
+            1,
+            lambda line: seal(
+                members_of(replaced(b'"audit.integrity.mode":"chain"', b'"audit.integrity.mode":"none"')(line))
+            ),
+        ),
+        finding("downgraded", None, None),
+        finding("malformed", 1, None, count=10),
+        mode="none",
+    )
     writer, _ = begun(2)
     writer.opened({"audit.integrity.mode": "hash", "audit.writer.id": uuid("weaker")})
     cases.add(
@@ -212,6 +226,14 @@ def weaker_modes(cases: Cases) -> None:
         "Mode hash: one word of line 6 is another.",
         changed(hashed, 6, replaced(b"merci", b"danke")),
         finding("edited", 6, 6),
+        mode="hash",
+        integrity="hash",
+    )
+    cases.add(
+        "hash_edited_seq_to_the_next",
+        "Mode hash: the seq of line 6 is 7, as that of line 7: the sound one of the two is the entry.",
+        changed(hashed, 6, replaced(b'{"seq":6,', b'{"seq":7,')),
+        finding("edited", 6, 7),
         mode="hash",
         integrity="hash",
     )

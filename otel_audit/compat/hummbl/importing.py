@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -180,6 +181,8 @@ def _lines(path: str, size: int, digest: Any) -> Iterator[BusLine]:
         return raw
 
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would block the opening itself
+            raise AuditError(f"{path}: expected a file, got a folder, a FIFO or a device")
         file = open(path, "rb")  # noqa: SIM115 - what the consumer raises is none of this
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -1265,3 +1265,36 @@ class TestSpans:
         """Where tracing is not set up there is no span, and no trace in the lines."""
         assert audited(trace.get_current_span)() is trace.INVALID_SPAN
         assert [entry.trace_id for entry in entries(log)] == [None, None]
+
+
+def test_what_a_class_body_makes_of_a_name(log: Any) -> None:
+    """Functions that Python makes class or static methods by their name alone still are, when they are audited."""
+
+    class Base:
+        registered = False
+
+        @audited("plugin.register")
+        def __init_subclass__(cls) -> None:
+            cls.registered = True
+
+        @audited("plugin.item")
+        def __class_getitem__(cls, key: object) -> object:
+            return cls, key
+
+        @audited("plugin.new")
+        def __new__(cls, value: int) -> Any:
+            made = object.__new__(cls)
+            made.value = value  # type: ignore[attr-defined]
+            return made
+
+    class Derived(Base):
+        pass
+
+    assert (Base.registered, Derived.registered) == (False, True)
+    assert Derived[int] == (Derived, int)  # type: ignore[misc]
+    assert Derived(3).value == 3
+    assert [entry.event_name for entry in log.entries if entry.attributes["audit.phase"] == "outcome"] == [
+        "plugin.register",
+        "plugin.item",
+        "plugin.new",
+    ]
