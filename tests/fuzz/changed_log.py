@@ -1,8 +1,9 @@
 """Logs to verify, made of the fuzzer's bytes.
 
 The first byte says how: 0, and the rest are the bytes of the files (`SEPARATOR` between them);
-else the rest is a programme of decisions: which sound log, what is done to it (edits as somebody
-with an editor makes them, and with a hash function; see `tests.fuzz.edits`), and with what it is checked.
+else the rest is a programme of decisions: which sound log, with what it is checked, how many edits,
+and each edit: what somebody with an editor does (`tests.fuzz.edits`), or with a hash function and
+perhaps the key (`tests.fuzz.forgeries`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import NamedTuple
 
 from tests import logs
 from tests.fuzz.choices import Choices
-from tests.fuzz.edits import EDITS, Draft
+from tests.fuzz.draft import Draft
+from tests.fuzz.forgeries import EDITS
 from tests.fuzz.reference_log import Given, segment_name
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "logs"

@@ -89,7 +89,7 @@ def fuzz(module_name: str, folder: Path, seconds: str, seed: str, corpus: str) -
 
     def mutate(data: bytes, max_bytes: int, number: int) -> bytes:
         choose = random.Random(number)
-        if choose.randrange(2):
+        if choose.randrange(4) == 0:
             return bytes(atheris.Mutate(data, max_bytes))
         return target.mutate(data, choose)[:max_bytes]
 

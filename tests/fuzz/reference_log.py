@@ -258,13 +258,14 @@ def _key_id(key: bytes) -> str:
 
 
 def _check_checksums(given: Given, entries: Sequence[_Line], sound: Sound) -> None:
-    said: dict[str, str] = {}
+    said: dict[str, set[str]] = {}
     for line in given.checksums.split(b"\n"):
         if (match := re.fullmatch(rb"([0-9a-f]{64}) [ *]([^/]+)", line)) is not None:
-            said[match[2].decode("utf-8", "surrogateescape")] = match[1].decode()
+            said.setdefault(match[2].decode("utf-8", "surrogateescape"), set()).add(match[1].decode())
     with_entries = {entry.segment for entry in entries}
     for number, data in given.files.items():
-        if said.get(segment_name(number), digest := hashlib.sha256(data).hexdigest()) != digest:
+        digest = {hashlib.sha256(data).hexdigest()}
+        if said.get(segment_name(number), digest) != digest:
             if number + 1 not in with_entries:
                 raise Fault(f"segment {number} is not the one that the checksum file knows")
             sound.notes.add(("segment_altered", "warning", number, 0))

@@ -47,7 +47,6 @@ BROKEN: tuple[tuple[str, str, Any], ...] = (
     ("verify", "otel_audit.verify.verifier.check_anchors", lambda anchors, *more: len(set(anchors))),
     ("verify", "otel_audit.verify.fragments.region_sha256", lambda region, segments: mock.ANY),
     ("verify", "otel_audit.verify.judge.Judge._disagreement", lambda *arguments: None),
-    ("verify", "otel_audit.verify.pieces.is_time", lambda text: True),
     ("verify", "otel_audit.verify.sound.brackets", lambda text: 0),
 )
 

@@ -28,7 +28,8 @@ from otel_audit.verify.segment import Segment
 from otel_audit.verify.verifier import verify
 from tests.fuzz import reference_log
 from tests.fuzz.changed_log import VECTORS, Changed, bases, decode, raw
-from tests.fuzz.edits import EDITS, TOKENS
+from tests.fuzz.edits import TOKENS
+from tests.fuzz.forgeries import EDITS, forge
 from tests.fuzz.reference_line import read_line
 from tests.fuzz.reference_log import Fault, Sound, segment_name
 
@@ -245,13 +246,17 @@ def _write(changed: Changed) -> tuple[Path, Path | None]:
 
 @functools.cache
 def seeds() -> tuple[bytes, ...]:
-    """Return the logs of the vectors as bytes, each sound log unchanged, and each edit of one once."""
+    """Return the logs of the vectors as bytes, each sound log unchanged, each edit, and forgeries."""
     found = []
     for folder in sorted(VECTORS.iterdir()):
         files = [path.read_bytes() for path in sorted(folder.glob("*.jsonl"), key=lambda path: len(path.name))]
         found.append(raw(files))
-    found += [bytes([1, number, 0x20, 1, 0]) for number in range(len(bases()))]
-    found += [bytes([1, 0, 0xF0, 2, 1, number, 0, 3]) for number in range(len(EDITS))]
+    unchanged = [bytes([1, number, 0x20, 1, 0]) for number in range(len(bases()))]
+    edited = [bytes([1, 0, 0xF0, 2, 1, number, 0, 3]) for number in range(len(EDITS))]
+    # All sealed anew behind line 3: with the key, and without it.
+    at = EDITS.index(forge)
+    forged = [bytes([1, number, 0x20, 0, 1, at, 0, 3, key]) for number in range(len(bases())) for key in (0, 1)]
+    found += dict.fromkeys((*unchanged, *edited, *forged))
     return tuple(data for data in found if len(data) <= MAX_INPUT_BYTES)
 
 
