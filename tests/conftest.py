@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from opentelemetry.context import Context, attach, get_current
 
 from otel_audit import set_audit_provider
+from tests.disk import mounted
 
 STRICT = os.environ.get("OTEL_AUDIT_TEST_STRICT") == "1"
 """Where set, a test that is skipped fails: continuous integration has all that the tests need."""
@@ -74,6 +75,15 @@ def ordinary_user() -> Iterator[Path]:
         finally:
             if root:
                 os.seteuid(0)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder on a disk of 1 MiB; skip the test where none can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder):
+        yield folder
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

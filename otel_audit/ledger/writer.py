@@ -287,7 +287,9 @@ class Writer:
             if self.poisoned is None and self.file is not None and self._lifecycle is not None:
                 self.file.checked_ns = self._looked_ns = 0  # a log that is gone is noticed at the latest now
                 closed = self._lifecycle.closed(_new_id(), time_ns(), self.entries, self.drops.total)
-                self._max_bytes = self._max_age_ns = sys.maxsize  # no segment is begun for it
+                self._max_age_ns = sys.maxsize  # no segment is begun for it alone, unless it makes this one too large
+                if self.file.tail.end > self._max_bytes:
+                    self._max_bytes = sys.maxsize
                 self.write((Ticket(closed),))
                 self.sync(self.file)
         finally:
@@ -404,7 +406,8 @@ class Writer:
         """Whether the next segment must be begun before these tickets are written."""
         if file.tail.seq <= file.first_seq or not tickets:
             return False  # nothing but its first entry stands there
-        size = sum(len(ticket.draft.before) + len(ticket.draft.after) + SEALED_BYTES for ticket in tickets)
+        drafts = (*file.due, *(ticket.draft for ticket in tickets))
+        size = sum(len(draft.before) + len(draft.after) + SEALED_BYTES for draft in drafts)
         return file.tail.end + size > self._max_bytes or now_ns - file.began_ns >= self._max_age_ns
 
     def _rotate(self, file: ActiveFile, now_ns: int) -> ActiveFile:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,52 +16,20 @@ from otel_audit import AuditProvider
 from otel_audit.errors import AuditConfigError, AuditError, AuditWriteError
 from otel_audit.ledger import Ledger
 from otel_audit.pipeline.exporter import AuditFileLogExporter
+from tests.disk import fill, mounted
 from tests.ledgers import closing, draft, ledger, names, none_missing, receipts, run, sound, spawn
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, options: str) -> Iterator[Path]:
-    """Mount a tmpfs; skip the test where that is not permitted."""
-    if sys.platform != "linux" or shutil.which("mount") is None:
-        pytest.skip("a tmpfs is mounted with mount, on Linux")
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=9)
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs needs root: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=9)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder on a disk of 1 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    with mounted(folder, "size=1m"):
-        yield folder
-
-
-def fill(folder: Path) -> Path:
-    """Take all room that is left."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * 4096):
-            pass
-    return filler
 
 
 class TestFullDisk:
     @pytest.mark.parametrize("durability", ["always", "interval", "os"])
-    def test_filled_and_freed(self, small: Path, durability: str) -> None:
+    def test_filled_and_freed(self, disk: Path, durability: str) -> None:
         """On a full disk an append fails and is not acknowledged; once there is room it goes on, nothing fused."""
-        path = small / "a.jsonl"
+        path = disk / "a.jsonl"
         one = ledger(path, durability=durability)
         with closing(one):
             tickets = [one.append(draft()) for _ in range(3)]
             for size_bytes in (0, 3000, 100_000):
-                filler = fill(small)
+                filler = fill(disk)
                 for _ in range(3):
                     with pytest.raises(AuditWriteError, match=r"a\.jsonl: .*No space left on device"):
                         for _ in range(50):  # what is left of the last page holds some
@@ -73,25 +38,25 @@ class TestFullDisk:
                 tickets.append(one.append(draft(size_bytes=size_bytes)))
         sound(path, tickets)
 
-    def test_filled_by_the_log_itself(self, small: Path) -> None:
+    def test_filled_by_the_log_itself(self, disk: Path) -> None:
         """A log that fills its disk ends in a fragment, which is declared once there is room."""
-        path = small / "a.jsonl"
-        (small / "reserve").write_bytes(b"x" * 65536)
+        path = disk / "a.jsonl"
+        (disk / "reserve").write_bytes(b"x" * 65536)
         one = ledger(path)
         tickets = []
         with closing(one):
             with pytest.raises(AuditWriteError, match="No space left"):
                 while True:
                     tickets.append(one.append(draft(size_bytes=10_000)))
-            (small / "reserve").unlink()
+            (disk / "reserve").unlink()
             tickets.append(one.append(draft()))
         assert len(tickets) > 80
         assert names(sound(path, tickets))[-4:] == ["recovered", "opened", "test.event", "closed"]
 
-    def test_full_from_the_start(self, small: Path) -> None:
+    def test_full_from_the_start(self, disk: Path) -> None:
         """A log that cannot be begun for want of room is begun once there is room."""
-        path = small / "a.jsonl"
-        filler = fill(small)
+        path = disk / "a.jsonl"
+        filler = fill(disk)
         one = ledger(path, durability="always")
         with closing(one):
             for _ in range(2):
@@ -101,9 +66,9 @@ class TestFullDisk:
             ticket = one.append(draft())
         sound(path, [ticket])
 
-    def test_several_processes(self, small: Path) -> None:
+    def test_several_processes(self, disk: Path) -> None:
         """Processes that fill a disk together leave a log with every entry that they were promised."""
-        path = small / "a.jsonl"
+        path = disk / "a.jsonl"
         code = (
             "import sys\nfrom tests.ledgers import *\nfrom otel_audit.errors import AuditWriteError\n"
             "one = ledger(sys.argv[1])\n"
@@ -112,7 +77,7 @@ class TestFullDisk:
             "        t = one.append(draft(size_bytes=2000)); print(f'{t.seq}:{t.hash}')\n"
             "except AuditWriteError as error: assert 'No space' in str(error), error"
         )
-        filler = small / "reserve"
+        filler = disk / "reserve"
         filler.write_bytes(b"x" * 65536)
         processes = [spawn(code, path) for _ in range(3)]
         acknowledged = []
@@ -126,12 +91,12 @@ class TestFullDisk:
         assert len(acknowledged) > 300
         none_missing(sound(path, [ticket]), acknowledged)
 
-    def test_the_action_does_not_run(self, small: Path) -> None:
+    def test_the_action_does_not_run(self, disk: Path) -> None:
         """With failures closed, an action whose intent cannot be written does not run."""
-        path = small / "a.jsonl"
+        path = disk / "a.jsonl"
         provider = AuditProvider(AuditFileLogExporter(path))
         ran = []
-        filler = fill(small)
+        filler = fill(disk)
         audit = provider.get_audit_logger("test")
         with pytest.raises(AuditWriteError, match="No space left"):
             for _ in range(50):
@@ -145,15 +110,15 @@ class TestFullDisk:
         assert names(sound(path)).count("test.action") == len(ran) == written + 1
 
     @pytest.mark.parametrize("durability", ["always", "os"])
-    def test_failures_open(self, small: Path, durability: str) -> None:
+    def test_failures_open(self, disk: Path, durability: str) -> None:
         """With failures open, every lost record is counted, and the log says exactly how many were lost."""
-        path = small / "a.jsonl"
+        path = disk / "a.jsonl"
         provider = AuditProvider(AuditFileLogExporter(path, durability=durability), on_failure="open")
         audit = provider.get_audit_logger("test")
         lost = 0
         seqs = []
         for _ in range(3):
-            filler = fill(small)
+            filler = fill(disk)
             for _ in range(30):
                 receipt = audit.emit("test.event")
                 lost += not receipt.recorded

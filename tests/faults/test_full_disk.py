@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,38 +13,11 @@ from otel_audit.ledger import Ticket
 from otel_audit.reader import verify_log
 from tests import chain
 from tests.chain import Line, check_log
+from tests.disk import fill
 from tests.ledgers import draft, ledger, none_missing, spawn
 
 SEGMENT_BYTES = 64 * 1024
 PAGE_BYTES = 4096
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder on a disk of 1 MiB; skip the test where none can be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if sys.platform != "linux" or shutil.which("mount") is None:
-        pytest.skip("a tmpfs is mounted with mount, on Linux")
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=9)
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs needs root: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=9)
-
-
-def fill(disk: Path, free_pages: int = 0) -> Path:
-    """Take all room but for so many pages."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * PAGE_BYTES):
-            pass
-    with filler.open("r+b") as file:
-        file.truncate(filler.stat().st_size - free_pages * PAGE_BYTES)
-    return filler
 
 
 def sound(path: Path, tickets: list[Ticket]) -> list[Line]:

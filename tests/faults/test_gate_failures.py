@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-
-import pytest
 
 from otel_audit import AuditProvider, read_log, set_audit_provider, verify_log
 from otel_audit.compat.auditgate import AuditError, AuditPolicy, Engine, Result
 from otel_audit.pipeline.exporter import AuditFileLogExporter
 from tests.auditgate import POLICIES, REFUND, TRAIL, FailingStore
+from tests.disk import fill
 
 PAGE = Path(__file__).parents[2] / "docs/migrating.md"
 HEADER = "| policy | what fails | `record` | `guard` | `guard_result` | declared as lost |"
@@ -24,30 +21,10 @@ PAGE_BYTES = 4096
 SHORTEST_LINE_BYTES = 400
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder on a disk of 1 MiB; skip the test where none can be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if sys.platform != "linux" or shutil.which("mount") is None:
-        pytest.skip("a tmpfs is mounted with mount, on Linux")
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=9)
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs needs root: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=9)
-
-
 @contextlib.contextmanager
 def full_disk(path: Path) -> Iterator[None]:
     """Leave no room on the log's disk meanwhile."""
-    filler = path.with_name("filler")
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * PAGE_BYTES):
-            pass
+    filler = fill(path.parent)
     yield
     filler.unlink()
 

@@ -95,6 +95,20 @@ class TestWhen:
         assert len(chain.segments(path)) == 5
         sound(path)
 
+    def test_many_writers_close(self, path: Path) -> None:
+        """What the log itself writes as processes close it is no exception from the limit."""
+        first = ledger(path, max_segment_bytes=MIN_BYTES)
+        others = [ledger(path, max_segment_bytes=MIN_BYTES) for _ in range(16)]
+        with closing(first, *others):
+            for one in others:
+                one.append(draft())
+            while path.stat().st_size < MIN_BYTES - 5400:
+                first.append(draft())
+            for one in others:
+                one.close()
+        assert [file.stat().st_size for file in chain.segments(path) if file.stat().st_size > MIN_BYTES] == []
+        assert names(sound(path)).count("closed") == 17
+
     def test_by_age(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A segment is closed once its first entry is as old as the limit, whoever wrote that."""
         now = time.time_ns()
