@@ -68,7 +68,7 @@ class Ledger:
         """Return what this process wrote, and how long that took."""
         writer = self._writer
         size_bytes = 0 if writer.file is None else writer.file.tail.end
-        appends, syncs = self._appends, writer.syncs
+        appends, syncs = self._appends, writer.durability.syncs
         return LedgerStats(
             writer.entries, writer.drops.total, appends.count, appends.seconds, syncs.count, syncs.seconds, size_bytes
         )
@@ -139,7 +139,7 @@ class Ledger:
             except Exception:
                 raise
             except BaseException as error:
-                self._writer.interrupted(tickets, error)
+                self._writer.durability.settle(tickets, error)
                 raise
         if tickets:
             tickets[-1].raise_error()
@@ -168,7 +168,7 @@ class Ledger:
             if self._closed:
                 raise AuditWriteError(f"{self.settings.path}: the log is closed")
             self._writer.write((), rotate=True)
-            self._writer.sync(self._writer.file)
+            self._writer.durability.sync(self._writer.file)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Sync everything that was written. Return whether it is on the device now.
@@ -242,14 +242,14 @@ class Ledger:
                 else:
                     self._write(tickets)
             last = tickets[-1]
-            self._writer.sync(last.file, last.end)  # one write, one file: what covers the last covers all
+            self._writer.durability.sync(last.file, last.end)  # one write, one file: what covers the last covers all
             for ticket in tickets:
                 ticket.durable = True
         except AuditError as error:
             for ticket in tickets:
                 ticket.error = error
         except BaseException as error:
-            self._writer.interrupted(tickets, error)
+            self._writer.durability.settle(tickets, error)
             raise
 
     def _write_now(self, ticket: Ticket) -> bool:
@@ -275,7 +275,7 @@ class Ledger:
         for file in {ticket.file for ticket in tickets}:
             mine = [ticket for ticket in tickets if ticket.file is file]
             try:
-                self._writer.sync(file, max(ticket.end for ticket in mine))
+                self._writer.durability.sync(file, max(ticket.end for ticket in mine))
             except AuditWriteError as error:
                 for ticket in mine:
                     # another sync may have covered the first of them before this one failed
@@ -290,7 +290,7 @@ class Ledger:
 
     def _sync_written(self) -> None:
         with self._once_per_thread():
-            self._writer.sync(self._writer.file)
+            self._writer.durability.sync(self._writer.file)
 
 
 _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()

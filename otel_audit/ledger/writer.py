@@ -6,14 +6,12 @@ file and opens it anew: nothing is patched by hand, nothing in the file is chang
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from os import SEEK_END, lseek
-from time import perf_counter, time_ns
+from time import time_ns
 from typing import Final
 
 from otel_audit.environment import FileSettings
@@ -30,12 +28,12 @@ from .active import (
     Written,
 )
 from .drops import Drops
+from .durability import Durability, sync_error, unsynced, write_error
 from .lifecycle import Lifecycle
 from .opening import open_active
 from .shared_drops import SharedDrops, shared_drops_path
 from .tail import Tail
 from .ticket import Ticket
-from .timing import Stopwatch
 from .unsettled import Unsettled
 
 _LOCK: Final = LOCK_EX | LOCK_NB
@@ -61,7 +59,8 @@ class Writer:
         file: The active file; None until the first write, and after a failure.
         poisoned: Why nothing will ever be written again.
         drops: Records that were lost, to be declared with the next write.
-        entries: Written by this process. ``syncs``: how many, how long.
+        entries: Written by this process.
+        durability: Of what it wrote.
     """
 
     def __init__(
@@ -87,13 +86,11 @@ class Writer:
         self._max_age_ns = (settings.max_segment_age_seconds or sys.maxsize) * 1_000_000_000
         self._lifecycle: Lifecycle | None = None
         self.entries = 0
-        self.syncs = Stopwatch()
+        self.durability = Durability(settings)
         self._unsettled = Unsettled(self.drops)
         self._looked_ns = 0
         self._left = False
         """This is a forked child, and the writer is its parent's."""
-        self._sync_lock = threading.Lock()
-        """Held during each sync, and to close a descriptor: a sync never meets a closed one."""
 
     def write(self, tickets: Sequence[Ticket], *, wait: bool = True, rotate: bool = False) -> bool:
         """Write all tickets in one write. Under the write lock; False if it would have to wait.
@@ -162,7 +159,7 @@ class Writer:
             if self._left and isinstance(error, Exception):
                 raise _forked(self._settings.path) from error
             if isinstance(error, OSError):
-                raise _write_error(self._settings.path, "written", error) from error
+                raise write_error(self._settings.path, error) from error
             raise
         self.entries += len(tickets)
         return True
@@ -205,7 +202,7 @@ class Writer:
             begun = True
             files.write(fd, line)
             if file.retired is not None:  # the process was forked in the middle of this
-                raise _write_error(file.path, "written", file.retired)
+                raise write_error(file.path, file.retired)
             file.tail = Tail(seq, digest, end)
             file.mark = (end, line[-WITNESS_BYTES:])
             if self._always:
@@ -222,7 +219,7 @@ class Writer:
             if self._left and isinstance(error, Exception):
                 raise _forked(self._settings.path) from error
             if isinstance(error, OSError):
-                raise _write_error(self._settings.path, "written", error) from error
+                raise write_error(self._settings.path, error) from error
             raise
         ticket.seq, ticket.hash, ticket.end, ticket.file = seq, digest, end, file
         ticket.stream_id, ticket.observed_ns = file.stream_id, now_ns
@@ -230,50 +227,6 @@ class Writer:
             ticket.prev_hash = prev_hash
         self.entries += 1
         return True
-
-    def sync(self, file: ActiveFile | None, end: int | None = None) -> None:
-        """Return once the file's bytes up to ``end`` (None: all) are on the device.
-
-        Raises:
-            AuditWriteError: They may not be; the file is retired.
-        """
-        if file is None:
-            return
-        with self._sync_lock:
-            mark = file.mark
-            if (end is not None and file.synced[0] >= end) or isinstance(file.retired, LeftBehindError):
-                return
-            if file.retired is not None:
-                raise _write_error(self._settings.path, "synced", file.retired)
-            began = perf_counter()
-            try:
-                files.sync(file.fd)
-            except OSError as error:
-                # never just retried: the kernel reports the loss once, and then says all is well
-                file.retired = error
-                raise _write_error(self._settings.path, "synced", error) from error
-            self.syncs.add(perf_counter() - began)
-            if not self._always:  # appends look at the path only now and then
-                try:
-                    file.check_path()
-                except AuditLogPoisonedError as error:
-                    file.retired = error
-                    raise
-            file.synced = mark
-            unsynced = file.unsynced
-            while unsynced and unsynced[0].end <= mark[0]:
-                unsynced.popleft()
-
-    def interrupted(self, tickets: Sequence[Ticket], error: BaseException) -> None:
-        """Settle tickets whose append a signal handler broke off: they are durable, or in doubt."""
-        with self._sync_lock:
-            for ticket in tickets:
-                file = ticket.file
-                if file is not None and ticket.end <= file.synced[0]:
-                    ticket.durable = True
-                elif file is not None and file.retired is None:
-                    # opened anew, so that what stands is declared void: its callers are told of a failure
-                    file.retired = error
 
     def close(self) -> None:
         """Write ``audit.log.closed``, sync and close. Under the write lock.
@@ -291,10 +244,10 @@ class Writer:
                 if self.file.tail.end > self._max_bytes:
                     self._max_bytes = sys.maxsize
                 self.write((Ticket(closed),))
-                self.sync(self.file)
+                self.durability.sync(self.file)
         finally:
             if self.file is not None:
-                self._retire(self.file, AuditWriteError(f"{self._settings.path}: the log is closed"))
+                self.durability.retire(self.file, AuditWriteError(f"{self._settings.path}: the log is closed"))
                 self.file = None
             self._unsettled.close()
 
@@ -302,20 +255,7 @@ class Writer:
         """Sync everything that was written; return whether it is on the device now."""
         if self.file is None:
             return self._unsettled.doubt is None
-        taken: list[bool] = []
-        try:
-            # in one step: an interrupt cannot come between the lock and the note that it is held
-            taken.extend(map(self._sync_lock.acquire, (True,), (max(0, timeout_millis) / 1000,)))
-            if not taken[0]:
-                return False
-        finally:
-            if taken and taken[0]:
-                self._sync_lock.release()
-        try:
-            self.sync(self.file)
-        except AuditWriteError:
-            return False
-        return True
+        return self.durability.synced(self.file, timeout_millis)
 
     def forked(self) -> Writer:
         """Return the writer of a forked child, and let go of the parent's file there.
@@ -324,10 +264,10 @@ class Writer:
         """
         file, witness = self.file, self.witness
         if file is not None:
-            witness = file.remember(self._acknowledged(file)) or witness
+            witness = file.remember(self.durability.acknowledged(file)) or witness
         self._left = True
         self._unsettled.abandon()
-        self._sync_lock = threading.Lock()  # a thread that the fork did not copy may hold it
+        self.durability.forked()
         return Writer(self._settings, self._key, self._describe, self._version, witness, self.poisoned)
 
     def _append_to(
@@ -377,7 +317,7 @@ class Writer:
             return
         files.write(file.fd, lines[0] if len(lines) == 1 else b"".join(lines))
         if file.retired is not None:  # the process was forked, or a sync failed, in the middle of this
-            raise _write_error(file.path, "written", file.retired)
+            raise write_error(file.path, file.retired)
         file.tail = Tail(seq, prev_hash, end)
         file.mark = (end, line[-WITNESS_BYTES:])
         if self._always:
@@ -429,28 +369,28 @@ class Writer:
         """Take the losses off that were just declared. Under both locks."""
         claim = self._unsettled.claim
         if claim is not None:
-            self.sync(file)  # a declaration that is not on the device can be lost
+            self.durability.sync(file)  # a declaration that is not on the device can be lost
             self._unsettled.claim = None
             claim.done()
 
     def _open_again(self, file: ActiveFile) -> ActiveFile:
         """Open a file anew that another writer left torn or rotated; nobody here loses by it."""
-        self.sync(file)
-        self._retire(file, LeftBehindError(f"{file.path}: opened anew"))
+        self.durability.sync(file)
+        self.durability.retire(file, LeftBehindError(f"{file.path}: opened anew"))
         self.witness = file.remember(file.synced) or self.witness
         return self._open()
 
     def _discard(self, file: ActiveFile) -> None:
         """Close a file whose sync failed. Its unsynced entries are in doubt now."""
         error = file.retired
-        self._retire(file, error)
+        self.durability.retire(file, error)
         self.file = None
         self.witness = file.remember(file.synced) or self.witness
-        self._doubt_unsynced(file)
+        self._unsettled.doubtful.extend(unsynced(file))
         self._unsettled.doubt = error
         if not self._always and error is not None:
             # nobody was told yet: the entries that were not synced had been acknowledged as such
-            raise _write_error(self._settings.path, "synced", error)
+            raise sync_error(self._settings.path, error)
 
     def _fail(self, file: ActiveFile | None, begun: list[Written], error: BaseException) -> None:
         """Forget everything about the file after a failure: the next append opens it anew."""
@@ -460,34 +400,12 @@ class Writer:
         current, self.file = self.file, None
         for broken in dict.fromkeys((file, current)):
             if broken is not None:
-                acknowledged = self._acknowledged(broken)
-                self._retire(broken, error)
+                acknowledged = self.durability.acknowledged(broken)
+                self.durability.retire(broken, error)
                 self.witness = broken.remember(acknowledged) or self.witness
-                self._doubt_unsynced(broken)
+                self._unsettled.doubtful.extend(unsynced(broken))
                 self._unsettled.doubt = error
         self._unsettled.doubtful.extend(begun)
-
-    def _acknowledged(self, file: ActiveFile) -> tuple[int, bytes]:
-        """Return the mark up to which callers may have been told of success."""
-        return file.mark if file.retired is None and not self._always else file.synced
-
-    def _doubt_unsynced(self, file: ActiveFile) -> None:
-        synced = file.synced[0]
-        self._unsettled.doubtful.extend(entry for entry in file.unsynced if entry.end > synced)
-
-    def _retire(self, file: ActiveFile, error: BaseException | None) -> None:
-        if file.fd >= 0:
-            with contextlib.suppress(OSError):
-                files.unlock(file.fd)  # at once: a sync under way can take long
-        with self._sync_lock:
-            if file.retired is None:
-                file.retired = error
-            file.close()
-
-
-def _write_error(path: str, done: str, error: BaseException) -> AuditWriteError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return AuditWriteError(f"{path}: the entry could not be {done}: {reason}")
 
 
 def _forked(path: str) -> AuditWriteError:

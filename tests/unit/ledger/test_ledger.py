@@ -99,7 +99,7 @@ class TestDurability:
         one = ledger(tmp_path / "a.jsonl")
         with closing(one):
             one.append(draft())
-            with one._writer._sync_lock:
+            with one._writer.durability._lock:
                 assert not one.force_flush(timeout_millis=20)
             assert one.force_flush(timeout_millis=20)
 
