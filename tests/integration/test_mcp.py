@@ -5,7 +5,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import version
@@ -327,6 +327,16 @@ class TestFailClosed:
                 assert text(await session.call_tool("add", {"a": 1, "b": 2})) == "3"
             assert not captured.entries
 
+    async def test_a_result_goes_through(self) -> None:
+        """A result comes through though neither end can write its outcome, and the loss is declared."""
+        with capture_audit() as captured, instrumented():
+            async with in_process(before_result=lambda: captured.fail(OSError(28, "full"), times=2)) as session:
+                assert text(await session.call_tool("add", {"a": 1, "b": 2})) == "3"
+            assert [entry.attributes["audit.phase"] for entry in captured.entries] == ["intent", "intent"]
+            otel_audit.get_audit_logger("test").emit("test.next")
+            [declared] = [entry for entry in read_log(captured.path) if entry.event_name == "audit.log.dropped"]
+            assert declared.attributes["audit.dropped.count"] == 2
+
     @pytest.mark.parametrize("on_failure", ["closed", "open"])
     async def test_the_server_refuses_and_lives(self, path: Path, tmp_path: Path, on_failure: str) -> None:
         """A server that cannot write does not run the tool unless told to, and answers with an error."""
@@ -403,8 +413,14 @@ def instrumented(**settings: Any) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def in_process() -> AsyncIterator[Any]:
-    """Connect a client to a server of this process."""
+async def in_process(before_result: Callable[[], None] = lambda: None) -> AsyncIterator[Any]:
+    """Connect a client to a server of this process, whose one tool calls this before it returns."""
+
+    def add(a: int, b: int) -> int:
+        """Be a tool."""
+        before_result()
+        return a + b
+
     connect: Any
     server: Any
     if MCP_1:
@@ -416,8 +432,3 @@ async def in_process() -> AsyncIterator[Any]:
     server.add_tool(add)
     async with connect(server._mcp_server if MCP_1 else server) as session:
         yield session
-
-
-def add(a: int, b: int) -> int:
-    """Be a tool."""
-    return a + b

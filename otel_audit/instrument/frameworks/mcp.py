@@ -123,19 +123,21 @@ class RequestAuditor:
     async def run(self, action: AuditAction, request: Callable[[], Awaitable[Any]]) -> Any:
         """Make the request and write its outcome, durable on return.
 
-        What the request returns or raises comes through unchanged.
+        What the request returns or raises comes through unchanged, whatever becomes of the outcome.
         """
-        async with action:
-            try:
-                result = await request()
-            except Exception as raised:
+        try:
+            result = await request()
+        except BaseException as raised:
+            if isinstance(raised, Exception):
                 action.set_outcome("failure", error_type=_error_type(raised))
-                raise
-            outcome, error = _outcome(result)
-            action.set_outcome(outcome, error_type=error)
-            if self.settings.capture_result:
-                action.set_result(capture_result(_plain(result), redact=self.logger.redact))
-            return result
+            action.fail(raised)
+            raise
+        outcome, error = _outcome(result)
+        action.set_outcome(outcome, error_type=error)
+        if self.settings.capture_result:
+            action.set_result(capture_result(_plain(result), redact=self.logger.redact))
+        await action.aend_quietly()
+        return result
 
 
 def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack) -> None:

@@ -19,7 +19,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.propagate import extract, inject
 
-from otel_audit.errors import AuditError, AuditWriteError
+from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.mcp import OPERATIONS
 from otel_audit.instrument.patch import wrap
 
@@ -140,11 +140,7 @@ async def _serve(
         except AuditError as error:
             _log.error("%s refused: its intent could not be recorded: %s", method, error)
             raise refusal("refused: the request could not be recorded in the audit log") from error
-        try:
-            return await auditor.run(action, handle)
-        except AuditWriteError as error:
-            _log.error("%s handled, but not all of it was recorded: %s", method, error)
-            raise refusal("handled, but not all of it could be recorded in the audit log") from error
+        return await auditor.run(action, handle)
 
 
 @contextmanager
