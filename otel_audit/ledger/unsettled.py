@@ -63,7 +63,7 @@ class Unsettled:
     @property
     def waits(self) -> bool:
         """Whether there is anything that the log should be opened for."""
-        return bool(self.doubtful or self.own or self.drops.waiting)
+        return bool(self.doubt is not None or self.doubtful or self.own or self.drops.waiting)
 
     def look(self) -> None:
         """Take over what there is to be declared. Under the file's lock: no two writers declare the same."""

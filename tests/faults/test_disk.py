@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -16,7 +17,7 @@ from otel_audit import AuditProvider
 from otel_audit.errors import AuditConfigError, AuditError, AuditWriteError
 from otel_audit.ledger import Ledger
 from otel_audit.pipeline.exporter import AuditFileLogExporter
-from tests.disk import fill, mounted
+from tests.disk import PAGE_BYTES, fill, mounted
 from tests.ledgers import closing, draft, ledger, names, none_missing, receipts, run, sound, spawn
 
 
@@ -52,6 +53,25 @@ class TestFullDisk:
             tickets.append(one.append(draft()))
         assert len(tickets) > 80
         assert names(sound(path, tickets))[-4:] == ["recovered", "opened", "test.event", "closed"]
+
+    @pytest.mark.parametrize("form", ["emit", "aemit", "astart_action"])
+    @pytest.mark.parametrize("durability", ["always", "interval", "os"])
+    def test_closed_after_a_torn_append(self, disk: Path, durability: str, form: str) -> None:
+        """A log that ends in a fragment when it is closed declares that, if there is room by then."""
+        path = disk / "a.jsonl"
+        provider = AuditProvider(AuditFileLogExporter(path, durability=durability))
+        audit = provider.get_audit_logger("test")
+        while not path.exists() or not 50 < -path.stat().st_size % PAGE_BYTES < 300:
+            audit.emit("test.event", attributes={"filler": "x" * 100})
+        filler = fill(disk)
+        with pytest.raises(AuditWriteError, match="No space left"):
+            if form == "emit":
+                audit.emit("test.event", attributes={"filler": "x" * 500})
+            else:
+                asyncio.run(getattr(audit, form)("test.event", attributes={"filler": "x" * 500}))
+        filler.unlink()
+        provider.shutdown()
+        assert names(sound(path))[-3:] == ["recovered", "opened", "closed"]
 
     def test_full_from_the_start(self, disk: Path) -> None:
         """A log that cannot be begun for want of room is begun once there is room."""
