@@ -47,6 +47,8 @@ OTEL_AUDIT_FRAMEWORKS: Final = "OTEL_AUDIT_FRAMEWORKS"
 """Frameworks to audit there, comma-separated; default ``all`` that are installed; ``none``."""
 OTEL_AUDIT_CAPTURE: Final = "OTEL_AUDIT_CAPTURE"
 """Names of arguments to record there, comma-separated. No default: none."""
+OTEL_AUDIT_GENAI_SPANS: Final = "OTEL_AUDIT_GENAI_SPANS"
+"""``false`` (default); ``true`` records there the spans of other instrumentations for generative AI."""
 OTEL_AUDIT_PROCESSORS: Final = "OTEL_AUDIT_PROCESSORS"
 """``otlp``, ``console`` (to stderr), comma-separated: where records go once they are on disk."""
 
@@ -172,6 +174,15 @@ def provider_settings(
         trust_baggage=_pick(environ, OTEL_AUDIT_TRUST_BAGGAGE, "trust_baggage", trust_baggage, _flag, False),
         processors=_pick(environ, OTEL_AUDIT_PROCESSORS, "processors", None, _processors, ()),
     )
+
+
+def genai_spans(environ: Mapping[str, str]) -> bool:
+    """Return whether spans of other instrumentations are recorded.
+
+    Raises:
+        AuditConfigError: The variable says neither true nor false.
+    """
+    return _pick(environ, OTEL_AUDIT_GENAI_SPANS, "genai_spans", None, _flag, False)
 
 
 def as_environment(file: FileSettings, provider: ProviderSettings) -> dict[str, str]:

@@ -15,6 +15,7 @@ from otel_audit.entry import Entry, MalformedLineError, is_time, parse_entry
 from otel_audit.errors import AuditVerifyError
 from otel_audit.key_file import read_key
 from otel_audit.log_files import find_log
+from otel_audit.reconcile import copy_anchors
 from otel_audit.record import AuditReceipt
 from otel_audit.verify.anchors import parse_anchor
 from otel_audit.verify.finding import REMEDIES, Finding
@@ -28,6 +29,7 @@ def verify_log(
     *,
     hmac_key_file: str | os.PathLike[str] | None = None,
     anchors: Iterable[str | AuditReceipt] = (),
+    anchor_copies: Iterable[str | os.PathLike[str]] = (),
     expected_integrity: Integrity = "chain",
     chain_only: bool = False,
 ) -> VerifyReport:
@@ -41,14 +43,19 @@ def verify_log(
             ``*`` that fits the files of one log.
         hmac_key_file: Holds the raw key; without it the report says that MACs were not checked.
         anchors: Receipts, or their text ``SEQ:HASH``: what the log must still agree with.
+        anchor_copies: Collectors' copies, of which the same holds: OTLP JSON, or exact lines
+            (`otel_audit.reconcile` tells all that differs).
         expected_integrity: A log that declares a weaker mode is ``downgraded``.
         chain_only: Look at ``seq``, hashes and links alone, until one of them is wrong.
 
     Raises:
-        AuditVerifyError: Something cannot be read as a log (or a key, or an anchor) at all. A
+        AuditVerifyError: Something cannot be read as a log (or a key, an anchor, a copy) at all. A
             log that is missing or empty is a finding.
     """
     fixed = [parse_anchor(anchor) for anchor in anchors]
+    copies = list(anchor_copies)
+    if copies:
+        fixed += copy_anchors(path, copies)
     key = None if hmac_key_file is None else read_key(hmac_key_file, AuditVerifyError)
     log = find_log(path)
     with contextlib.ExitStack() as stack:

@@ -16,12 +16,19 @@ from types import ModuleType
 from typing import Final, NoReturn
 
 import otel_audit
-from otel_audit.cli import import_, show, verify
+from otel_audit.cli import import_, reconcile, resend, show, trace, verify
 from otel_audit.cli.status import INTERRUPTED, PIPE_CLOSED, UNUSABLE
 from otel_audit.cli.text import visible
 from otel_audit.errors import AuditError
 
-COMMANDS: Final[dict[str, ModuleType]] = {"verify": verify, "show": show, "import": import_}
+COMMANDS: Final[dict[str, ModuleType]] = {
+    "verify": verify,
+    "show": show,
+    "trace": trace,
+    "reconcile": reconcile,
+    "resend": resend,
+    "import": import_,
+}
 """Name of each command to its module."""
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from otel_audit import semconv
 from otel_audit.cli.text import plural, visible, visible_json
+from otel_audit.cli.trace_link import TraceLink
 from otel_audit.entry import Entry
 
 MAX_VALUE_CHARACTERS: Final = 2000
@@ -35,12 +36,17 @@ _TOLD_ABOVE: Final = frozenset(
 )
 
 
-def as_text(entry: Entry) -> Iterator[str]:
-    """Yield the lines that show one entry, every character of the log made visible."""
+def as_text(entry: Entry, link: TraceLink | None = None) -> Iterator[str]:
+    """Yield the lines that show one entry, every character of the log made visible.
+
+    Args:
+        entry: The entry.
+        link: Where its trace is shown.
+    """
     phase = _word(entry, semconv.AUDIT_PHASE)
     heading = [f"#{entry.seq}", entry.time, _shown(entry.event_name), _word(entry, semconv.AUDIT_ACTION)]
     yield "  ".join(part for part in (*heading, phase and f"[{phase}]") if part)
-    for label, text in _told(entry):
+    for label, text in _told(entry, link):
         if text:
             yield labelled(label, text)
     for name, value in entry.attributes.items():
@@ -53,7 +59,7 @@ def labelled(label: str, text: str) -> str:
     return f"    {label:<9}  {text}"
 
 
-def _told(entry: Entry) -> Iterator[tuple[str, str]]:
+def _told(entry: Entry, link: TraceLink | None) -> Iterator[tuple[str, str]]:
     yield "actor", _named(entry, semconv.AUDIT_ACTOR_ID, semconv.AUDIT_ACTOR_TYPE)
     yield "for", _delegation(entry.attributes.get(semconv.AUDIT_DELEGATION))
     yield "target", _named(entry, semconv.AUDIT_TARGET_ID, semconv.AUDIT_TARGET_TYPE)
@@ -68,6 +74,8 @@ def _told(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "intent", _word(entry, semconv.AUDIT_INTENT_ID)
     if entry.trace_id is not None:
         yield "trace", f"{entry.trace_id} span {entry.span_id}"
+        if link is not None:
+            yield "link", link(entry.trace_id, entry.span_id or "")
     if entry.severity_text is not None or entry.severity_number is not None:
         severity = (entry.severity_text, entry.severity_number)
         yield "severity", " ".join(_shown(part) for part in severity if part is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from otel_audit import semconv
 from otel_audit.cli import status, unfinished_text
 from otel_audit.cli.entry_text import as_text, labelled
 from otel_audit.cli.text import ascii_json, visible
+from otel_audit.cli.trace_link import trace_link
 from otel_audit.cli.verify import log_path
 from otel_audit.entry import Entry
 from otel_audit.reader import read_log
@@ -23,7 +25,8 @@ SUMMARY: Final = "show entries of an audit log"
 DESCRIPTION: Final = """\
 Show entries: when, who, on whose behalf, what, upon what, how it ended. Entries are shown as they
 stand, and lines that are none are passed over: "otel-audit verify" says what to believe. Control characters in them are
-escaped. A folder, or any segment, stands for the whole log."""
+escaped. A folder, or any segment, stands for the whole log. With OTEL_AUDIT_TRACE_URL, such as
+https://tracing.example/trace/{trace_id}, each entry of a trace shows the link to it."""
 EPILOG: Final = """\
 exit status:
   0    entries were shown
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--seq", type=_positive, metavar="N", help="the entry with this place in the chain")
     which.add_argument("--record-id", metavar="ID", help="the record with this id, and the outcome of that intent")
     which.add_argument("--trace-id", type=str.lower, metavar="ID", help="all entries of one trace")
+    which.add_argument("--span-id", type=str.lower, metavar="ID", help="all entries of one span")
     which.add_argument("--last", type=_positive, metavar="N", help="the last N entries (of those open, with --open)")
     parser.add_argument("--open", action="store_true", help="only intents without an outcome: actions that never ended")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json: JSON Lines")
@@ -46,13 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show the entries that were asked for, and return the exit status."""
     shown = 0
+    link = trace_link(os.environ)
     for entry, states in _chosen(arguments):
         if arguments.format == "json":
             print(ascii_json(json.loads(entry.raw)))
         else:
             if shown:
                 print()
-            for line in (*as_text(entry), *states):
+            for line in (*as_text(entry, link), *states):
                 print(line)
         shown += 1
     if shown:
@@ -99,6 +104,8 @@ def _chosen(arguments: argparse.Namespace) -> Iterable[tuple[Entry, Iterable[str
 def _matches(entry: Entry, arguments: argparse.Namespace) -> bool:
     if arguments.seq is not None:
         return entry.seq == int(arguments.seq)
+    if arguments.span_id is not None:
+        return bool(entry.span_id == arguments.span_id)
     return arguments.record_id is None or arguments.record_id in (
         entry.attributes.get(semconv.AUDIT_RECORD_ID),
         entry.attributes.get(semconv.AUDIT_INTENT_ID),

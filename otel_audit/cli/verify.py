@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_audit.cli import status, verdict
+from otel_audit.cli.progress import progress
 from otel_audit.cli.text import ascii_json, path_text, visible
 from otel_audit.errors import AuditError
 from otel_audit.reader import verify_log
+from otel_audit.reconcile import copy_anchors
 from otel_audit.verify import VerifyReport
 
 SUMMARY: Final = "check audit logs for tampering and loss"
@@ -62,6 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a file with one anchor a line; empty lines and lines that begin with # are left out",
     )
+    parser.add_argument(
+        "--anchor-copy",
+        dest="anchor_copies",
+        action="append",
+        default=[],
+        type=log_path,
+        metavar="COPY",
+        help="a collector's copy, or a file of lines (- is stdin); what it has is an anchor; may be repeated",
+    )
     parser.add_argument("--require-anchor", action="store_true", help="exit with 3 unless an anchor matches")
     parser.add_argument("--hmac-key-file", type=log_path, metavar="FILE", help="the key: checks every hmac")
     parser.add_argument(
@@ -80,8 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
     anchors = list(arguments.anchors)
     for name in arguments.anchor_files:
         anchors += read_anchors(name)
-    if anchors and len(arguments.paths) > 1:
+    if (anchors or arguments.anchor_copies) and len(arguments.paths) > 1:
         raise AuditError(f"an anchor belongs to one log: expected one PATH with anchors, got {len(arguments.paths)}")
+    if arguments.anchor_copies:
+        with progress("bytes") as shown:
+            anchors += [
+                f"{one.seq}:{one.hash}" for one in copy_anchors(arguments.paths[0], arguments.anchor_copies, shown)
+            ]
     checked = []
     for path in arguments.paths:
         checked.append(check(path, anchors, arguments))

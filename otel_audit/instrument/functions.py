@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.call import Binder
 from otel_audit.instrument.decorator import audited_while, is_audited
 from otel_audit.instrument.members import public_methods
-from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module
+from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, program_file
 
 _NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 _PATTERN: Final = re.compile(r"[\w*?]+(\.[\w*?]+)?\Z")
@@ -55,11 +56,14 @@ class FunctionName:
         """Check that there is something of that name, as far as that can be told without an import.
 
         Raises:
-            AuditConfigError: There is no such module, or its source has no such name.
+            AuditConfigError: There is no such module, its source has no such name, or it is the
+                program's own file, which is run and not imported.
         """
         spec = find_module(self.module)
         if spec is None:
             raise AuditConfigError(f"{self.text}: there is no module {self.module!r}")
+        if spec.origin is not None and os.path.realpath(spec.origin) == program_file():
+            raise _own_file(self.text)
         try:
             names = defined_names(spec)
         except UnknownNamesError:
@@ -134,11 +138,15 @@ def function_name(text: str) -> FunctionName:
             f"got {text!r}"
         )
     if module == "__main__":
-        raise AuditConfigError(
-            f"functions: {text!r}: the program's own file is not imported and cannot be named; move the function "
-            "to a module, or use @otel_audit.audited there"
-        )
+        raise _own_file(text)
     return FunctionName(text, module, pattern)
+
+
+def _own_file(text: str) -> AuditConfigError:
+    return AuditConfigError(
+        f"{text}: the program's own file is run as __main__ and not imported, so nothing in it can be named; "
+        "move the function to a module, or use @otel_audit.audited there"
+    )
 
 
 class NamedFunctions:
@@ -190,9 +198,14 @@ class NamedFunctions:
         self._undo.close()
 
     def report_pending(self) -> None:
-        """Say which functions were never audited, as their modules were never imported."""
+        """Say which functions this process never audited, as it never imported their modules.
+
+        One that leaves the work to others (uvicorn, gunicorn) says so, too: nobody told it what they did.
+        """
         for name in self.pending:
-            _log.warning("%s was not audited: the module %s was never imported", name.text, name.module)
+            _log.warning(
+                "%s was not audited in process %d: it never imported the module %s", name.text, os.getpid(), name.module
+            )
 
     def _imported(self, name: FunctionName, module: ModuleType) -> None:
         if name not in self.pending:

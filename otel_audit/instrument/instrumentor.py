@@ -19,7 +19,7 @@ from otel_audit.instrument.functions import FunctionName, NamedFunctions, OnMiss
 from otel_audit.pipeline.configuration import get_audit_logger
 
 try:
-    from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
+    from opentelemetry.instrumentation.dependencies import DependencyConflict, get_dependency_conflicts
     from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
@@ -45,7 +45,7 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
     """
 
     _undo: ExitStack
-    _settings: tuple[tuple[FunctionName, ...], _Names, FrameworkSettings] | None = None
+    _settings: tuple[tuple[FunctionName, ...], _Names, FrameworkSettings, bool] | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return no requirement: each framework's is checked where it is instrumented.
@@ -62,6 +62,7 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
         capture: Collection[str] = (),
         capture_result: bool = False,
         on_failure: Literal["closed", "open"] | None = None,
+        genai_spans: bool = False,
         check: bool = True,
         on_missing: OnMissing | None = None,
         **kwargs: Any,
@@ -79,10 +80,13 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
             capture_result: Whether results are recorded.
             on_failure: ``"closed"`` keeps the action from running when its intent cannot be
                 written, ``"open"`` lets it run; None leaves it to the provider.
-            check: Whether a function that is found nowhere is an error now, before its module is
-                imported. Not in a process of which nobody knows whether it ever imports that module.
-            on_missing: Told of a function that its module turns out not to have when it is imported
-                later; None: the import raises `AuditConfigError`.
+            genai_spans: Whether the spans that other instrumentations for generative AI open in the
+                global tracer provider are recorded, as by `GenAISpanProcessor`.
+            check: Whether a function that is found nowhere, or a framework that is not installed, is an
+                error now. Not in a process of which nobody knows whether it ever imports that module.
+            on_missing: Told of a function or a framework that turns out, when it is imported later, to
+                be one that cannot be audited; frameworks are not imported for it then. None: the import
+                raises `AuditConfigError`; of ``"all"``, a version that is not supported is a warning.
             **kwargs: What `BaseInstrumentor.instrument` takes.
 
         Raises:
@@ -97,20 +101,29 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
             names = tuple(frameworks)
         named = tuple(function_name(text) for text in functions)
         settings = FrameworkSettings(
-            capture=names_to_capture(capture), capture_result=capture_result, on_failure=on_failure
+            capture=names_to_capture(capture),
+            capture_result=capture_result,
+            on_failure=on_failure,
+            on_missing=on_missing,
         )
         if self.is_instrumented_by_opentelemetry:
             # The base class only warns, and what was asked for second would go unaudited.
-            if self._settings != (named, names, settings):
+            if self._settings != (named, names, settings, genai_spans):
                 raise AuditConfigError(
-                    f"already instrumented: expected {self._settings}, got {(named, names, settings)}; "
+                    f"already instrumented: expected {self._settings}, got {(named, names, settings, genai_spans)}; "
                     "call uninstrument() first"
                 )
             return
         super().instrument(
-            functions=named, frameworks=names, settings=settings, check=check, on_missing=on_missing, **kwargs
+            functions=named,
+            frameworks=names,
+            settings=settings,
+            genai_spans=genai_spans,
+            check=check,
+            on_missing=on_missing,
+            **kwargs,
         )
-        self._settings = (named, names, settings)
+        self._settings = (named, names, settings, genai_spans)
 
     def _instrument(self, **kwargs: Any) -> None:
         names: _Names = kwargs["frameworks"]
@@ -129,12 +142,18 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
             if kwargs["check"]:
                 undo.callback(atexit.unregister, functions.report_pending)
                 atexit.register(functions.report_pending)
-            if names == "all":
-                for name in sorted(FRAMEWORKS):
-                    _instrument_when_imported(name, settings, undo, kwargs["on_missing"] or _raise)
-            else:
-                for name in names:
-                    _instrument_framework(name, settings, undo, required=True)
+            on_missing: OnMissing | None = kwargs["on_missing"]
+            if kwargs["genai_spans"]:
+                from otel_audit.instrument import genai_spans
+
+                genai_spans.instrument(settings.on_failure, undo, on_missing)
+            for name in sorted(FRAMEWORKS) if names == "all" else names:
+                if names != "all":
+                    _check_version(name, installed=kwargs["check"])
+                if names == "all" or on_missing is not None:
+                    _instrument_when_imported(name, settings, undo, on_missing)
+                else:
+                    _instrument_framework(name, settings, undo)
         except BaseException:
             undo.close()
             raise
@@ -143,7 +162,9 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
         self._undo.close()
 
 
-def _instrument_when_imported(name: str, settings: FrameworkSettings, undo: ExitStack, on_missing: OnMissing) -> None:
+def _instrument_when_imported(
+    name: str, settings: FrameworkSettings, undo: ExitStack, on_missing: OnMissing | None
+) -> None:
     """Instrument a framework as soon as the program imports it: most programs use one of those installed."""
     enabled = True
 
@@ -154,12 +175,20 @@ def _instrument_when_imported(name: str, settings: FrameworkSettings, undo: Exit
     def instrument(_module: ModuleType) -> None:
         if not enabled:
             return
+        conflict = _conflict(name)
+        if conflict is not None and not conflict.found:
+            return  # a module of the program's own that has the same name
+        if conflict is not None and on_missing is None:
+            _log.warning(_unsupported(name, conflict))
+            return
         try:
+            if conflict is not None:
+                raise AuditConfigError(_unsupported(name, conflict))
             with ExitStack() as own:
-                _instrument_framework(name, settings, own, required=False)
+                _instrument_framework(name, settings, own)
                 undo.push(own.pop_all())
         except AuditConfigError as error:
-            on_missing(error)
+            (on_missing or _raise)(error)
 
     undo.callback(stop)
     wrapt.register_post_import_hook(instrument, load_framework(name).MODULE)
@@ -169,14 +198,29 @@ def _raise(error: AuditConfigError) -> None:
     raise error
 
 
-def _instrument_framework(name: str, settings: FrameworkSettings, undo: ExitStack, *, required: bool) -> None:
+def _instrument_framework(name: str, settings: FrameworkSettings, undo: ExitStack) -> None:
+    try:
+        load_framework(name).instrument(get_audit_logger(f"otel_audit.{name}", __version__), settings, undo)
+    except ImportError as error:
+        raise AuditConfigError(f"{name} is not audited: {error.name or 'a module of it'} cannot be imported") from error
+
+
+def _check_version(name: str, *, installed: bool) -> None:
+    """Refuse a framework that was asked for by name, where it cannot be audited.
+
+    Args:
+        name: The framework's.
+        installed: Whether it has to be there at all.
+    """
+    conflict = _conflict(name)
+    if conflict is not None and (installed or conflict.found):
+        raise AuditConfigError(_unsupported(name, conflict))
+
+
+def _conflict(name: str) -> DependencyConflict | None:
     framework = load_framework(name)
-    conflict = get_dependency_conflicts([f"{framework.PACKAGE} {framework.VERSIONS}"])
-    if conflict is not None:
-        reason = f"{name} is not audited: expected {conflict.required}, got {conflict.found or 'none installed'}"
-        if required:
-            raise AuditConfigError(reason)
-        if conflict.found:
-            _log.warning(reason)
-        return
-    framework.instrument(get_audit_logger(f"otel_audit.{name}", __version__), settings, undo)
+    return get_dependency_conflicts([f"{framework.PACKAGE} {framework.VERSIONS}"])
+
+
+def _unsupported(name: str, conflict: DependencyConflict) -> str:
+    return f"{name} is not audited: expected {conflict.required}, got {conflict.found or 'none installed'}"

@@ -8,7 +8,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, set_span_in_context
 
 from otel_audit.instrument.capture import Redact, capture_result
-from otel_audit.instrument.span import current_tracer, end_span, start_span
+from otel_audit.instrument.span import current_tracer, end_span, mark_span, start_span
 from otel_audit.pipeline.action import AuditAction, error_type_of
 from otel_audit.semconv import AUDIT_ARGUMENTS
 
@@ -58,6 +58,7 @@ class Run:
     def begin(self, action: AuditAction) -> None:
         """Take the action whose intent is recorded."""
         self.action = action
+        mark_span(self._span, action.intent)
         if action.intent is not None and self.altered:
             # The arguments stand in the intent only, and so do their pointers.
             self.altered[:] = [pointer for pointer in self.altered if not pointer.startswith(_ARGUMENTS)]

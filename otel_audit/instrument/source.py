@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
-from typing import Final
+from typing import Final, Literal
 
-_WITH_VALUE: Final = ("-X", "-W", "--check-hash-based-pycs")
+_WITH_VALUE: Final = ("--check-hash-based-pycs",)
+_FLAGS: Final = re.compile(r"[^cmWX]*([cmWX])(.*)", re.DOTALL)
+"""Options in one argument, up to the first that takes a value, and that value where it stands there."""
 
 
 class UnknownNamesError(Exception):
@@ -64,15 +67,45 @@ def defined_names(spec: ModuleSpec) -> set[str]:
 
 def program_folder() -> str:
     """Return the folder that the interpreter puts first on the path for the program it runs."""
+    kind, name = _program()
+    if kind != "file":
+        return os.getcwd()
+    return name if os.path.isdir(name) else os.path.dirname(os.path.realpath(name))
+
+
+def program_file() -> str | None:
+    """Return the file that runs as ``__main__``; None where there is none, as with ``-c``."""
+    kind, name = _program()
+    if kind == "module":
+        spec = find_module(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = find_module(f"{name}.__main__")
+        return None if spec is None or spec.origin is None else os.path.realpath(spec.origin)
+    if kind == "file":
+        return os.path.realpath(os.path.join(name, "__main__.py") if os.path.isdir(name) else name)
+    return None
+
+
+def _program() -> tuple[Literal["file", "module", "none"], str]:
+    """Return what the interpreter was told to run (https://docs.python.org/3/using/cmdline.html)."""
     arguments = iter(sys.orig_argv[1:])
     for argument in arguments:
+        if argument == "-":
+            break
+        if not argument.startswith("-"):
+            return "file", argument
         if argument in _WITH_VALUE:
             next(arguments, None)
-        elif argument == "-" or (argument.startswith("-") and not argument.startswith("--") and argument[-1] in "cm"):
-            break
-        elif not argument.startswith("-"):
-            return argument if os.path.isdir(argument) else os.path.dirname(os.path.realpath(argument))
-    return os.getcwd()
+        elif not argument.startswith("--"):
+            flags = _FLAGS.match(argument[1:])
+            option, value = (flags[1], flags[2]) if flags else ("", "")
+            if option == "m":
+                return "module", value or next(arguments, "")
+            if option == "c":
+                break
+            if option and not value:
+                next(arguments, None)
+    return "none", ""
 
 
 def _find(name: str, search: Sequence[str] | None) -> ModuleSpec | None:

@@ -6,11 +6,14 @@ an error and nothing else of it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from otel_audit import __version__
-from otel_audit.semconv import CODE_FUNCTION_NAME, ERROR_TYPE
+from otel_audit.record import AuditReceipt
+from otel_audit.semconv import AUDIT_RECORD_ID, CODE_FUNCTION_NAME, ERROR_TYPE
 
 _provider: trace.TracerProvider | None = None
 _tracer: Tracer | None = None
@@ -36,6 +39,19 @@ def start_span(tracer: Tracer, event_name: str, function_name: str) -> Span:
         record_exception=False,
         set_status_on_exception=False,
     )
+
+
+def in_span(span: Span | None) -> AbstractContextManager[object]:
+    """Make a span current, if there is one; it is not ended."""
+    if span is None:
+        return nullcontext()
+    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
+
+
+def mark_span(span: Span | None, intent: AuditReceipt | None) -> None:
+    """Have the span of a call name its intent: the way from the trace to the log."""
+    if span is not None and intent is not None and intent.record_id:
+        span.set_attribute(AUDIT_RECORD_ID, intent.record_id)
 
 
 def end_span(span: Span, error_type: str | None = None) -> None:

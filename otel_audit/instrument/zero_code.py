@@ -18,6 +18,7 @@ from otel_audit.environment import (
     OTEL_AUDIT_FRAMEWORKS,
     OTEL_AUDIT_FUNCTIONS,
     OTEL_AUDIT_ON_FAILURE,
+    genai_spans,
 )
 from otel_audit.errors import AuditConfigError, AuditError
 from otel_audit.pipeline.configuration import configure, shut_down_at_exit
@@ -31,16 +32,15 @@ _ASKS_FOR_IT = (OTEL_AUDIT_FILE, OTEL_AUDIT_FUNCTIONS, OTEL_AUDIT_FRAMEWORKS)
 def start() -> None:
     """Configure auditing from the environment and instrument what it names.
 
-    Where none of ``OTEL_AUDIT_FILE``, ``OTEL_AUDIT_FUNCTIONS`` and ``OTEL_AUDIT_FRAMEWORKS`` is
-    set, nothing happens.
+    Where none of ``OTEL_AUDIT_FILE``, ``OTEL_AUDIT_FUNCTIONS`` and ``OTEL_AUDIT_FRAMEWORKS`` is set,
+    and ``OTEL_AUDIT_GENAI_SPANS`` is not true, nothing happens.
 
     Raises:
         SystemExit: Something that was asked for cannot be audited, and failures are closed.
     """
-    if not any(os.environ.get(name) for name in _ASKS_FOR_IT):
-        return
     try:
-        _instrument()
+        if any(os.environ.get(name) for name in _ASKS_FOR_IT) or genai_spans(os.environ):
+            _instrument()
     except (AuditError, ImportError) as error:
         _give_up(error)
     except Exception as error:
@@ -52,8 +52,10 @@ def _instrument() -> None:
     if not os.environ.get(OTEL_AUDIT_FILE):
         raise AuditConfigError(f"no path for the audit log: set {OTEL_AUDIT_FILE}")
     from otel_audit.instrument.instrumentor import AuditInstrumentor
+    from otel_audit.instrument.sigterm import close_at_sigterm
 
     configure()
+    close_at_sigterm(shut_down_at_exit)
     # a process that the program starts, a worker or a tool, need not have the program's modules
     program = os.environ.setdefault(_PROGRAM, str(os.getpid()))
     frameworks = _words(OTEL_AUDIT_FRAMEWORKS)
@@ -61,6 +63,7 @@ def _instrument() -> None:
         functions=_words(OTEL_AUDIT_FUNCTIONS),
         frameworks="all" if frameworks in ([], ["all"]) else [] if frameworks == ["none"] else frameworks,
         capture=_words(OTEL_AUDIT_CAPTURE),
+        genai_spans=genai_spans(os.environ),
         check=program == str(os.getpid()),
         on_missing=_give_up,
     )

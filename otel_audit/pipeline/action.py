@@ -17,7 +17,7 @@ from otel_audit.attributes import check_text, check_word
 from otel_audit.environment import OnFailure, check_on_failure
 from otel_audit.errors import AuditConfigError, AuditError
 from otel_audit.interrupt import is_interrupt
-from otel_audit.record import AuditReceipt, Outcome
+from otel_audit.record import AuditReceipt, Outcome, Target
 from otel_audit.value import describe, pairs_of
 
 from .assemble import assemble
@@ -44,13 +44,16 @@ class AuditAction:
     """
 
     __slots__ = (
+        "__weakref__",
         "_altered",
         "_arguments",
         "_attributes",
         "_channel",
         "_context",
+        "_duration",
         "_error_type",
         "_event_name",
+        "_late_arguments",
         "_logger",
         "_members",
         "_on_failure",
@@ -93,6 +96,8 @@ class AuditAction:
         self._result: object = None
         self._receipt: AuditReceipt | None = None
         self._started = time.perf_counter()
+        self._duration: float | None = None
+        self._late_arguments: object = None
         self.intent: AuditReceipt | None = None
 
     def begin(self) -> None:
@@ -117,12 +122,49 @@ class AuditAction:
                 raise
         self._started = time.perf_counter()
 
+    @property
+    def event_name(self) -> str:
+        """The event name of both entries."""
+        return self._event_name
+
+    @property
+    def ended(self) -> bool:
+        """Whether the outcome was written, or tried to be."""
+        return self._receipt is not None
+
     def set_attribute(self, key: str, value: object) -> None:
         """Add an attribute to the outcome; ``audit.*`` names are stored as ``given.audit.*``."""
         attributes = self._attributes
         if not isinstance(attributes, _Attributes):
             attributes = self._attributes = self._own_attributes()
         attributes[key] = value
+
+    def complete(
+        self,
+        *,
+        target: Target | str | None = None,
+        attributes: Mapping[str, object] | None = None,
+        arguments: object = None,
+        altered: Sequence[str] = (),
+        duration: float | None = None,
+    ) -> None:
+        """Say in the outcome what nobody knew when the intent was written; None leaves it as it is.
+
+        Args:
+            arguments: What to record as ``audit.arguments`` of the outcome, redacted already.
+            altered: Pointers of parts that the caller could not obtain, for ``audit.altered``.
+            duration: Seconds, where somebody else took the time.
+        """
+        if target is not None:
+            self._members = {**self._members, "target": target}
+        for key, value in (attributes or {}).items():
+            self.set_attribute(key, value)
+        if arguments is not None:
+            self._late_arguments = arguments
+        if altered:
+            self._altered = [*self._altered, *altered]
+        if duration is not None:
+            self._duration = duration
 
     def set_outcome(self, outcome: Outcome, *, error_type: str | None = None, reason: str | None = None) -> None:
         """Say how the action ended, in place of what its body tells.
@@ -249,12 +291,12 @@ class AuditAction:
             phase="outcome",
             outcome=self._outcome or "success",
             intent_id=None if self.intent is None else self.intent.record_id,
-            duration=time.perf_counter() - self._started,
+            duration=time.perf_counter() - self._started if self._duration is None else self._duration,
             error_type=self._error_type,
             reason=self._reason,
             result=self._result,
             attributes=self._attributes,
-            arguments=self._arguments if self._phases == "outcome" else None,
+            arguments=self._arguments if self._phases == "outcome" else self._late_arguments,
             altered=self._altered,
             deferred=deferred,
             **self._members,

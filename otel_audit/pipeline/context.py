@@ -116,7 +116,7 @@ class acting_as:  # noqa: N801
         actors = cast("tuple[Actor, ...]", context.get(_ACTORS, ()))
         for index in range(len(actors) - 1, -1, -1):
             if actors[index] is self._actor:
-                attach(_with_actors(actors[:index] + actors[index + 1 :], context))
+                attach(with_actors(actors[:index] + actors[index + 1 :], context))
                 return
 
     async def __aenter__(self) -> Actor:
@@ -134,7 +134,7 @@ class acting_as:  # noqa: N801
 
     def _entered(self) -> Context:
         before = get_current()
-        entered = _ActingContext(_with_actors((*current_actors(before), self._actor), before))
+        entered = _ActingContext(with_actors((*current_actors(before), self._actor), before))
         entered.actor = self._actor
         entered.before = before
         return entered
@@ -180,11 +180,11 @@ def _carry_in(actors: tuple[Actor, ...], carrier: dict[str, str], members: dict[
     context = TraceContextTextMapPropagator().extract(carrier, Context())
     for name, value in members.items():
         context = baggage.set_baggage(name, value, context)
-    return _Carry(_with_actors(actors, context))
+    return _Carry(with_actors(actors, context))
 
 
-def _with_actors(actors: tuple[Actor, ...], context: Context) -> Context:
-    """Return a context that has this chain, in its baggage too where that is asked for."""
+def with_actors(actors: tuple[Actor, ...], context: Context) -> Context:
+    """Return a context that has this chain, in its baggage too where `set_baggage_policy` says so."""
     if _propagate:
         text = actor_baggage.encode(actors)
         context = actor_baggage.replaced(text, context)

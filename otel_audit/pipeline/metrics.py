@@ -13,6 +13,8 @@ from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 
 from otel_audit.ledger import Ledger, LedgerStats
 
+from .otlp import unsent_total
+
 _ledgers: weakref.WeakKeyDictionary[Ledger, dict[str, tuple[int, float]]] = weakref.WeakKeyDictionary()
 Read = Callable[[LedgerStats], float]
 
@@ -33,6 +35,9 @@ def _create_instruments() -> None:
     meter.create_observable_counter(
         "audit.records.dropped", [_each(lambda stats: stats.dropped)], "{record}", "Audit records that were lost"
     )
+    meter.create_observable_counter(
+        "audit.records.unsent", [_unsent], "{record}", "Copies that the OTLP queue dropped or the endpoint did not take"
+    )
     meter.create_observable_up_down_counter(
         "audit.log.size", [_each(lambda stats: stats.size_bytes)], "By", "Size of the log's active segment"
     )
@@ -48,6 +53,12 @@ def _create_instruments() -> None:
         "s",
         "Duration of one sync of the log",
     )
+
+
+def _unsent(_: CallbackOptions) -> Iterable[Observation]:
+    # counted by processor: a copy does not know which log it is of
+    total = unsent_total()
+    return [] if total is None else [Observation(total)]
 
 
 def _each(read: Read) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -94,8 +94,8 @@ class AuditLogRecordProcessor(LogRecordProcessor):
         """
         try:
             self._exporter.shutdown()
-        except AuditError:
-            _logger.exception("the audit log could not be closed")
+        except AuditError as error:
+            _logger.error("the audit log could not be closed: %s", error)
         for processor in self._processors:
             try:
                 processor.shutdown()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 
 from opentelemetry.sdk._logs import LogRecordProcessor
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, ConsoleLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, SimpleLogRecordProcessor
 
 from otel_audit.environment import OTEL_AUDIT_PROCESSORS, ProcessorName
-from otel_audit.errors import AuditConfigError
+
+from .otlp import OtlpLogRecordProcessor, make_exporter
 
 
 def make_processors(names: Iterable[ProcessorName]) -> list[LogRecordProcessor]:
@@ -30,16 +30,4 @@ def _console() -> LogRecordProcessor:
 
 
 def _otlp() -> LogRecordProcessor:
-    protocol = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    try:
-        if protocol == "http/protobuf":
-            from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogExporter
-
-            return BatchLogRecordProcessor(HttpLogExporter())
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
-
-        return BatchLogRecordProcessor(GrpcLogExporter())
-    except ImportError as error:
-        raise AuditConfigError(
-            f"{OTEL_AUDIT_PROCESSORS}=otlp needs the OTLP exporter: pip install 'otel-audit[otlp]'"
-        ) from error
+    return OtlpLogRecordProcessor(make_exporter(f"{OTEL_AUDIT_PROCESSORS}=otlp"))

@@ -5,7 +5,15 @@ Run with ``python -m tests.benchmarks``; some minutes on a machine that does not
 
 from __future__ import annotations
 
-from tests.benchmarks import bench_emit, bench_long, bench_processes, bench_threads, bench_verify, measure
+from tests.benchmarks import (
+    bench_collector,
+    bench_emit,
+    bench_long,
+    bench_processes,
+    bench_threads,
+    bench_verify,
+    measure,
+)
 
 if __name__ == "__main__":
     measure.run(
@@ -15,4 +23,5 @@ if __name__ == "__main__":
         bench_processes.bench,
         bench_verify.bench,
         bench_long.bench,
+        bench_collector.bench,
     )

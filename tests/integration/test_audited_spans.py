@@ -54,7 +54,10 @@ def test_function(log: CapturedAudit, spans: InMemorySpanExporter) -> None:
     assert current_ids() == ("0" * 32, "0" * 16)
     [span] = spans.get_finished_spans()
     assert span.name == "order.refund"
-    assert dict(span.attributes or {}) == {"code.function.name": f"{__name__}.current_ids"}
+    assert dict(span.attributes or {}) == {
+        "code.function.name": f"{__name__}.current_ids",
+        "audit.record.id": log.entries[0].attributes["audit.record.id"],
+    }
     assert span.status.status_code is StatusCode.UNSET
 
 

@@ -44,6 +44,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
         "OTEL_LOGS_EXPORTER": "none",
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*",  # others import what they instrument
         "OTEL_SERVICE_NAME": "agent",
         **variables,
     }

@@ -9,8 +9,8 @@ distribution), ``MODULE`` (what a program imports of it first), ``VERSIONS`` (th
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Final, Literal
 
@@ -18,7 +18,11 @@ from otel_audit.errors import AuditConfigError
 
 FRAMEWORKS: Final = {
     "hummbl": "otel_audit.instrument.frameworks.hummbl",
+    "langchain": "otel_audit.instrument.frameworks.langchain",
+    "llama_index": "otel_audit.instrument.frameworks.llama_index",
     "mcp": "otel_audit.instrument.frameworks.mcp",
+    "openai_agents": "otel_audit.instrument.frameworks.openai_agents",
+    "pydantic_ai": "otel_audit.instrument.frameworks.pydantic_ai",
 }
 """Each framework's name and the module that instruments it."""
 
@@ -31,11 +35,14 @@ class FrameworkSettings:
         capture: Names of arguments to record; ``"*"`` for all but those that look secret.
         capture_result: Whether results are recorded.
         on_failure: What to do when an entry cannot be written; None leaves it to the provider.
+        on_missing: Told of a part that turns out, when it is imported later, to be one that cannot be
+            audited. None: its import raises, or a version that is not supported is a warning.
     """
 
     capture: Collection[str] = ()
     capture_result: bool = False
     on_failure: Literal["closed", "open"] | None = None
+    on_missing: Callable[[AuditConfigError], None] | None = field(default=None, repr=False, compare=False)
 
 
 def load_framework(name: str) -> ModuleType:

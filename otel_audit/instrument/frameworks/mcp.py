@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from opentelemetry import trace
 
 from otel_audit import semconv
+from otel_audit.instrument import under_way
 from otel_audit.instrument.capture import capture_arguments, capture_result
 from otel_audit.instrument.frameworks import FrameworkSettings
+from otel_audit.instrument.frameworks.act import Act
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.instrument.span import current_tracer
 from otel_audit.pipeline.action import error_type_of
@@ -110,15 +112,18 @@ class RequestAuditor:
         captured = None
         if self.settings.capture and isinstance(arguments, Mapping):
             captured = capture_arguments(arguments, self.settings.capture, redact=self.logger.redact, altered=altered)
-        return await self.logger.astart_action(
-            operation.event_name,
-            action=operation.action,
-            target=target,
-            attributes=attributes,
-            arguments=captured,
-            altered=altered,
-            on_failure=self.settings.on_failure,
-        )
+        members: dict[str, Any] = {
+            "action": operation.action,
+            "target": target,
+            "attributes": attributes,
+            "arguments": captured,
+            "altered": altered,
+            "on_failure": self.settings.on_failure,
+        }
+        if not under_way.is_listened_to():
+            return await self.logger.astart_action(operation.event_name, **members)
+        begun = under_way.begin(Act(event_name=operation.event_name, target=target, attributes=attributes))
+        return begun.go_on(members) or begun.bind(await self.logger.astart_action(operation.event_name, **members))
 
     async def run(self, action: AuditAction, request: Callable[[], Awaitable[Any]]) -> Any:
         """Make the request and write its outcome, durable on return.
@@ -126,7 +131,8 @@ class RequestAuditor:
         What the request returns or raises comes through unchanged, whatever becomes of the outcome.
         """
         try:
-            result = await request()
+            with under_way.inside(action):
+                result = await request()
         except BaseException as raised:
             if isinstance(raised, Exception):
                 action.set_outcome("failure", error_type=_error_type(raised))

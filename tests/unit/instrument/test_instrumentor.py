@@ -124,6 +124,33 @@ class TestInstrument:
         with pytest.raises(AuditConfigError, match=message):
             instrumentor.instrument(frameworks=[name])
 
+    @pytest.mark.parametrize("name", ["absent", "a"])
+    def test_checks_nothing_where_it_is_told_not_to(
+        self, instrumentor: AuditInstrumentor, events: list[str], name: str
+    ) -> None:
+        """Without ``check`` a framework that is named and not installed is passed over; one that is, is not."""
+        instrumentor.instrument(frameworks=[name], check=False, on_missing=lambda error: pytest.fail(str(error)))
+        assert events == (["fake_a on"] if name == "a" else [])
+
+    def test_tells_what_cannot_be_audited(self, instrumentor: AuditInstrumentor, events: list[str]) -> None:
+        """Of ``all``, ``on_missing`` is told of a version that is not supported, once the program imports it."""
+        told: list[str] = []
+        instrumentor.instrument(on_missing=lambda error: told.append(str(error)))
+        assert len(told) == 1
+        assert told[0].startswith("old is not audited: expected wrapt <0.1, got wrapt ")
+        assert events == ["fake_a on", "fake_b on"]
+
+    def test_names_a_module_that_is_gone(self, instrumentor: AuditInstrumentor) -> None:
+        """A framework whose modules are others than expected is an error of the set-up that names the module."""
+
+        def instrument(*_: object) -> None:
+            import_module("wrapt.no_such_module")
+
+        sys.modules["fake_b"].instrument = instrument  # type: ignore[attr-defined]
+        with pytest.raises(AuditConfigError, match=r"b is not audited: wrapt\.no_such_module cannot be imported"):
+            instrumentor.instrument(frameworks=["a", "b"])
+        assert not instrumentor.is_instrumented_by_opentelemetry
+
     def test_all_takes_what_is_installed(
         self, instrumentor: AuditInstrumentor, events: list[str], caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,7 +167,7 @@ def test_what_is_decorated_already_stays(market: str, log: CapturedAudit) -> Non
         ("market orders:refund", "expected pkg.mod:function"),
         ("market.orders:re fund", "expected pkg.mod:function"),
         ("*", "expected pkg.mod:function"),
-        ("__main__:refund", "the program's own file is not imported"),
+        ("__main__:refund", "the program's own file is run as __main__ and not imported"),
     ],
 )
 def test_what_does_not_exist_is_refused_before_anything_is_wrapped(market: str, text: str, message: str) -> None:
@@ -177,6 +178,17 @@ def test_what_does_not_exist_is_refused_before_anything_is_wrapped(market: str, 
     assert not AuditInstrumentor().is_instrumented_by_opentelemetry
     module: Any = importlib.import_module(market)
     assert type(module.refund).__name__ == "function"
+
+
+@pytest.mark.parametrize("command", [["{folder}/market/orders.py"], ["-m", "market.orders"]])
+def test_the_file_that_is_run_is_refused(
+    market: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """A function of the program's own file is refused by whatever name; other modules are not."""
+    monkeypatch.setattr(sys, "orig_argv", ["python", *(part.format(folder=tmp_path) for part in command)])
+    with pytest.raises(AuditConfigError, match=r"market\.orders:refund: the program's own file is run as __main__"):
+        instrument("market.impl:helper", "market.orders:refund")
+    instrument("market.impl:helper")
 
 
 def test_what_turns_out_to_be_missing(market: str, tmp_path: Path) -> None:
@@ -202,5 +214,6 @@ def test_what_was_never_imported_is_said(market: str, caplog: pytest.LogCaptureF
     functions.instrument()
     with caplog.at_level(logging.WARNING):
         functions.report_pending()
-    assert "market.orders:refund was not audited: the module market.orders was never imported" in caplog.text
+    said = f"market.orders:refund was not audited in process {os.getpid()}: it never imported the module market.orders"
+    assert said in caplog.text
     functions.uninstrument()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, program_folder
+from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, program_file, program_folder
 
 SOURCE = """
 import os.path, json as j
@@ -113,6 +113,9 @@ def test_modules_without_source() -> None:
         (["-X", "dev", "-W", "error", "-u", "{program}", "-m"], "{folder}"),
         (["-m", "package"], "{here}"),
         (["-Im", "package"], "{here}"),
+        (["-mpackage"], "{here}"),
+        (["-Xfrozen_modules=off", "-Werror", "{program}"], "{folder}"),
+        (["--check-hash-based-pycs", "never", "{program}"], "{folder}"),
         (["-c", "pass"], "{here}"),
         (["-"], "{here}"),
         ([], "{here}"),
@@ -128,3 +131,30 @@ def test_the_folder_of_the_program(
     words = {"program": str(program), "folder": str(tmp_path), "here": os.getcwd()}
     monkeypatch.setattr(sys, "orig_argv", ["python", *(argument.format(**words) for argument in arguments)])
     assert program_folder() == expected.format(**words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["{folder}/agent.py"], "agent.py"),
+        (["-X", "dev", "{folder}/agent.py", "-m", "package"], "agent.py"),
+        (["{folder}/package"], "package/__main__.py"),
+        (["-m", "agent"], "agent.py"),
+        (["-um", "package.inner", "argument"], "package/inner.py"),
+        (["-mpackage"], "package/__main__.py"),
+        (["-m", "absent"], None),
+        (["-c", "import agent"], None),
+        (["-"], None),
+        ([], None),
+    ],
+)
+def test_the_file_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str | None
+) -> None:
+    """The file that will run as ``__main__`` is told from the command line."""
+    (tmp_path / "package").mkdir()
+    for name in ("agent.py", "package/__init__.py", "package/__main__.py", "package/inner.py"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "orig_argv", ["python", *(argument.format(folder=tmp_path) for argument in arguments)])
+    assert program_file() == (expected and str(tmp_path.resolve() / expected))

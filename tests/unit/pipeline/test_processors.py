@@ -30,7 +30,7 @@ def test_otlp(monkeypatch: pytest.MonkeyPatch, protocol: str, kind: str) -> None
     (processor,) = make_processors(["otlp"])
     assert isinstance(processor, BatchLogRecordProcessor)
     exporter = processor._batch_processor._exporter
-    assert kind in type(exporter).__module__
+    assert kind in type(exporter.exporter).__module__  # type: ignore[attr-defined]
     processor.shutdown()
 
 
@@ -40,7 +40,7 @@ def test_logs_protocol_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf")
     (processor,) = make_processors(["otlp"])
     assert isinstance(processor, BatchLogRecordProcessor)
-    assert "http" in type(processor._batch_processor._exporter).__module__
+    assert "http" in type(processor._batch_processor._exporter.exporter).__module__  # type: ignore[attr-defined]
     processor.shutdown()
 
 

@@ -1,0 +1,69 @@
+"""``otel-audit reconcile``: a log against what collectors have of it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from otel_audit.cli import reconcile_text, status
+from otel_audit.cli.progress import progress
+from otel_audit.cli.text import ascii_json
+from otel_audit.cli.verify import log_path
+from otel_audit.errors import AuditError
+from otel_audit.reconcile import reconcile
+
+SUMMARY: Final = "compare a log with collectors' copies"
+DESCRIPTION: Final = """\
+Compare a log with what collectors have of it: OTLP JSON as the file exporter writes it, one request
+a line, or exact lines. Several copies are taken together: what one of them has is there. The copies
+may be out of order, hold entries twice, end in the middle of a line, and hold what is not of this log.
+The findings go to stdout, one for each stretch of entries, and then the verdict. Nothing is changed."""
+EPILOG: Final = """\
+findings:
+  not_in_copy  no copy has these entries
+  truncated    a copy has them, and the log ends before
+  gap          a copy has them, and the log lacks them
+  diverged     the log has other entries in their place
+  altered      a copy is not what was written: changed on the way, or since
+
+exit status:
+  0    every entry of the log is in a copy, as it stands
+  1    findings
+  2    wrong usage, a file that cannot be read, a copy that is none"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("path", metavar="LOG", type=log_path, help="a log, a segment of one, or a folder")
+    add_copies(parser, "copies", "COPY")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing: the exit status is the answer")
+
+
+def add_copies(parser: argparse.ArgumentParser, name: str, metavar: str) -> None:
+    """Add the argument that names copies."""
+    parser.add_argument(
+        name, nargs="+", metavar=metavar, type=log_path, help="a collector's copy, or a file of lines; - is stdin"
+    )
+
+
+def check_copies(copies: list[str]) -> None:
+    """Refuse what cannot be read twice (AuditError)."""
+    if copies.count("-") > 1:
+        raise AuditError("stdin can be read once: expected one -, got several")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, print the findings and the verdict, and return the exit status."""
+    check_copies(arguments.copies)
+    with progress("bytes") as shown:
+        report = reconcile(arguments.path, arguments.copies, progress=shown)
+    exit_status = status.OK if report.agrees else status.FOUND
+    if arguments.quiet:
+        return exit_status
+    if arguments.format == "json":
+        print(ascii_json(reconcile_text.as_json(report, arguments.copies, exit_status), indent=2))
+    else:
+        for line in reconcile_text.as_text(report):
+            print(line)
+    return exit_status

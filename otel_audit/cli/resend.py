@@ -1,0 +1,88 @@
+"""``otel-audit resend``: entries that no collector got, sent once more."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from typing import Final
+
+from otel_audit.cli import status
+from otel_audit.cli.progress import progress
+from otel_audit.cli.reconcile import check_copies
+from otel_audit.cli.text import path_text, plural, visible
+from otel_audit.cli.verify import log_path
+from otel_audit.reconcile import SeqRange, reconcile
+
+SUMMARY: Final = "send entries of a log by OTLP once more"
+DESCRIPTION: Final = """\
+Send entries of a log by OTLP, as the OpenTelemetry records that they are, and wait until the endpoint
+has taken them. OTEL_EXPORTER_OTLP_ENDPOINT and its siblings say where to. What is there already comes
+a second time: reconcile counts doubles, and says which entries are missing. Needs the extra otlp:
+pip install 'otel-audit[otlp]'."""
+EPILOG: Final = """\
+exit status:
+  0    all of them were taken
+  1    not all of them; the last line says where to go on
+  2    wrong usage, a file that cannot be read, no OTLP exporter"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("path", metavar="LOG", type=log_path, help="a log, a segment of one, or a folder")
+    parser.add_argument("--after", type=_seq, metavar="SEQ", help="entries behind this one; 0: all")
+    parser.add_argument(
+        "--missing-from",
+        action="append",
+        default=[],
+        type=log_path,
+        metavar="COPY",
+        help="only entries that this copy lacks (- is stdin); repeated: that none of them has",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send, print how many were taken, and return the exit status."""
+    if arguments.after is None and not arguments.missing_from:
+        print("otel-audit: expected --after SEQ or --missing-from COPY, got neither", file=sys.stderr)
+        return status.UNUSABLE
+    # here, not above: the other commands run without the SDK
+    from otel_audit.pipeline.otlp import make_exporter
+    from otel_audit.pipeline.resend import NotAcknowledgedError, Resend, Sent
+
+    exporter = make_exporter("otel-audit resend")
+    done = Sent(0, arguments.after or 0)
+    path = visible(path_text(arguments.path))
+    with contextlib.ExitStack() as stack:
+        stack.callback(exporter.shutdown)
+        resend = Resend(arguments.path, stack, after=arguments.after or 0, only=_missing(arguments))
+        try:
+            with progress("entries") as shown:
+                for done in resend.send(exporter):
+                    shown(done.entries, resend.total)
+        except (NotAcknowledgedError, KeyboardInterrupt) as error:
+            if isinstance(error, NotAcknowledgedError):
+                print(f"otel-audit: {visible(str(error))}", file=sys.stderr)
+            taken = f"{done.entries:,} of {plural(resend.total, 'entry', 'entries')}"
+            print(f"{path}: {taken} taken; go on with --after {done.last_seq}", flush=True)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return status.FOUND
+    left = resend.total - done.entries
+    note = f"; {plural(left, 'line is no entry', 'lines are no entries')}: otel-audit verify says why" if left else ""
+    print(f"{path}: {plural(done.entries, 'entry', 'entries')} taken by the endpoint{note}")
+    return status.OK
+
+
+def _missing(arguments: argparse.Namespace) -> list[SeqRange] | None:
+    if not arguments.missing_from:
+        return None
+    check_copies(arguments.missing_from)
+    with progress("bytes") as shown:
+        return list(reconcile(arguments.path, arguments.missing_from, progress=shown).missing.ranges())
+
+
+def _seq(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 16:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+    return int(text)

@@ -1,0 +1,350 @@
+"""``otel-audit reconcile``, and copies as anchors of ``otel-audit verify``."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import jsonschema
+import pytest
+
+from otel_audit import verify_log
+from otel_audit.cli import main
+from otel_audit.cli.progress import bar
+from tests import copies, logs
+
+ROOT: Final = Path(__file__).parents[3]
+SCHEMA: Final = json.loads((ROOT / "docs" / "reconcile.schema.json").read_bytes())
+COUNT: Final = 300
+LINES: Final = logs.log(COUNT)
+
+
+class Screen:
+    """A log with a copy, and what a run wrote."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.log = str(folder / "audit.jsonl")
+        self.copy = str(folder / "copy.jsonl")
+        self.out = ""
+        self.err = ""
+
+    def given(self, lines: list[bytes], copied: bytes) -> None:
+        """Write the log and the copy."""
+        Path(self.log).write_bytes(logs.join(lines))
+        Path(self.copy).write_bytes(copied)
+
+    def run(self, *arguments: str) -> int:
+        """Run ``otel-audit`` and keep what it wrote."""
+        exit_status = main(arguments)
+        self.out, self.err = self._capsys.readouterr()
+        assert "Traceback" not in self.err
+        return exit_status
+
+    def json(self) -> dict[str, object]:
+        """Return what ``reconcile --format json`` says, checked against its schema."""
+        exit_status = self.run("reconcile", self.log, self.copy, "--format", "json")
+        result: dict[str, object] = json.loads(self.out)
+        jsonschema.validate(result, SCHEMA)
+        assert result["exit_status"] == exit_status
+        return result
+
+
+@pytest.fixture
+def screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Screen:
+    """Run ``otel-audit`` in this process."""
+    return Screen(tmp_path, capsys)
+
+
+class TestText:
+    """What people see."""
+
+    def test_agrees(self, screen: Screen) -> None:
+        """A whole copy is one line, and exit status 0."""
+        screen.given(LINES, copies.copy(LINES))
+        assert screen.run("reconcile", screen.log, screen.copy) == 0
+        assert screen.out == f"{screen.log}: the copies agree: all of 300 entries, head seq 300\n"
+        assert screen.err == ""
+
+    def test_cut(self, screen: Screen) -> None:
+        """A log cut by its last 100 lines is one finding with exactly these, and exit status 1."""
+        screen.given(LINES[:-100], copies.copy(LINES))
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
+        finding, remedy, verdict = screen.out.splitlines()
+        assert finding.startswith(f"{screen.log}: truncated: seq 201 to 300, 100 entries: expected seq 201 to 300")
+        assert remedy.startswith("  ")
+        assert verdict.endswith(": 100 truncated; 200 of 200 entries in the copies, head seq 200")
+
+    def test_edited(self, screen: Screen) -> None:
+        """An edited line behind which all is sealed again is one finding that names it."""
+        screen.given(copies.resealed(LINES, 42, lines=0), copies.copy(LINES))
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
+        finding, changed = screen.out.splitlines()[:2]
+        assert finding.startswith(f"{screen.log}:42: diverged: seq 42 to 300, 259 entries: expected hash ")
+        assert changed == "  the content differs in seq 42; of the others only the hashes that follow from it"
+
+    def test_many(self, screen: Screen) -> None:
+        """Of many findings the first 20 are told, with how many entries more there are."""
+        screen.given(LINES, copies.copy(LINES[::2]))
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
+        assert screen.out.count(": not_in_copy: seq ") == 20
+        assert "  and 130 entries more not_in_copy" in screen.out
+
+    def test_notes(self, screen: Screen) -> None:
+        """What was left out is told."""
+        ordinary = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}\nnoise\n'
+        copied = copies.copy([*LINES[1:], *LINES[1:4]], original=False)
+        screen.given(LINES, copied + ordinary + copies.copy(LINES, size=300)[:999])
+        assert screen.run("reconcile", screen.log, screen.copy) == 0
+        for note in (
+            "1 entry of the log's own (opened, closed, …) in no copy",
+            "3 doubles: at-least-once delivery",
+            "1 record that are no audit entries, left out",
+            "1 torn request",
+            "1 line of the copies cannot be read; the first: ",
+        ):
+            assert note in screen.out
+
+    def test_quiet(self, screen: Screen) -> None:
+        """--quiet prints nothing: the exit status is the answer."""
+        screen.given(LINES, b"")
+        assert screen.run("reconcile", screen.log, screen.copy, "-q") == 1
+        assert (screen.out, screen.err) == ("", "")
+
+    def test_control_characters(self, screen: Screen) -> None:
+        """Nothing in a copy can send a control character to the terminal."""
+        evil = "\x1b[2J\u202e\n#1"
+        made = copies.request(LINES)
+        copies.set_attribute(copies.record_of(made, 9), evil, {"stringValue": evil})
+        made["resourceLogs"][20]["scopeLogs"][0]["logRecords"][0]["eventName"] = evil
+        screen.given(LINES, logs.dump(made))
+        for form in ("text", "json"):
+            assert screen.run("reconcile", screen.log, screen.copy, "--format", form) == 1
+            assert all(character.isprintable() or character == "\n" for character in screen.out)
+            assert not any(line.startswith("#1") for line in screen.out.splitlines())
+
+
+class TestJson:
+    """What programs get."""
+
+    @pytest.mark.parametrize(
+        ("lines", "copied"),
+        [
+            (LINES, copies.copy(LINES)),
+            (LINES[:-100], copies.copy(LINES)),
+            (copies.resealed(LINES, 42, lines=0), copies.copy(LINES, original=False)),
+            ([*LINES[:50], *LINES[60:]], logs.join(LINES[:-5]) + b"noise\n" + LINES[-1][:99]),
+        ],
+    )
+    def test_schema(self, lines: list[bytes], copied: bytes, screen: Screen) -> None:
+        """Every result is what docs/reconcile.schema.json says."""
+        screen.given(lines, copied)
+        result = screen.json()
+        assert result["agrees"] == (not result["findings"])
+
+    def test_findings(self, screen: Screen) -> None:
+        """The exact ends of each stretch are there."""
+        screen.given([*LINES[:50], *LINES[60:200]], copies.copy([*LINES[:10], *LINES[20:]]))
+        result = screen.json()
+        assert isinstance(result["findings"], list)
+        assert [(one["kind"], one["seq"], one["last_seq"], one["count"]) for one in result["findings"]] == [
+            ("not_in_copy", 11, 20, 10),
+            ("gap", 51, 60, 10),
+            ("truncated", 201, 300, 100),
+        ]
+        assert result["totals"] == {"not_in_copy": 10, "truncated": 100, "gap": 10, "diverged": 0, "altered": 0}
+
+    def test_changed(self, screen: Screen) -> None:
+        """Of what diverged the edited entry is named."""
+        screen.given(copies.resealed(LINES, 42, lines=0), copies.copy(LINES))
+        findings = screen.json()["findings"]
+        assert isinstance(findings, list)
+        assert findings[0]["changed"] == [[42, 42]]
+
+
+class TestStatus:
+    """Usage, and what cannot be read."""
+
+    @pytest.mark.parametrize("missing", ["log", "copy"])
+    def test_absent(self, missing: str, screen: Screen) -> None:
+        """A log or a copy that is not there is exit status 2, and named."""
+        screen.given(LINES, b"")
+        path = screen.log if missing == "log" else screen.copy
+        Path(path).unlink()
+        assert screen.run("reconcile", screen.log, screen.copy) == 2
+        assert path in screen.err
+
+    def test_no_copy(self, screen: Screen) -> None:
+        """What is no copy at all is exit status 2."""
+        screen.given(LINES, b"hello\n")
+        assert screen.run("reconcile", screen.log, screen.copy) == 2
+        assert "expected OTLP JSON or lines of an audit log" in screen.err
+
+    def test_usage(self, screen: Screen) -> None:
+        """Without a copy, or with stdin twice, the usage is wrong."""
+        screen.given(LINES, b"")
+        assert screen.run("reconcile", screen.log) == 2
+        assert screen.run("reconcile", screen.log, "-", "-") == 2
+        assert "stdin can be read once" in screen.err
+
+    def test_stdin(self, screen: Screen) -> None:
+        """- is stdin."""
+        screen.given(LINES, copies.copy(LINES))
+        with open(screen.copy, "rb") as stdin:
+            done = subprocess.run(
+                [sys.executable, "-m", "otel_audit", "reconcile", screen.log, "-"],
+                stdin=stdin,
+                capture_output=True,
+                timeout=60,
+                check=True,
+            )
+        assert b"the copies agree: all of 300 entries" in done.stdout
+
+    def test_needs_no_sdk(self, screen: Screen) -> None:
+        """It imports neither the SDK nor an extra."""
+        screen.given(LINES, copies.copy(LINES))
+        code = (
+            "import sys; from otel_audit.cli import main\n"
+            f"assert main(['reconcile', {screen.log!r}, {screen.copy!r}]) == 0\n"
+            "assert not {'opentelemetry', 'rich', 'wrapt', 'duckdb'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+
+
+class TestTerminal:
+    """Progress, and Ctrl-C."""
+
+    def test_progress_and_ctrl_c(self, screen: Screen) -> None:
+        """On a terminal progress is drawn on stderr; after Ctrl-C nothing of it is left, and the status is 130."""
+        screen.given(LINES, b"")
+        main_end, other_end = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "otel_audit", "reconcile", screen.log, "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=other_end,
+        )
+        os.close(other_end)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        drawn = b""
+        os.set_blocking(main_end, False)
+        deadline = time.monotonic() + 60
+        while b"KiB" not in drawn and time.monotonic() < deadline:
+            process.stdin.write(copies.copy(LINES[:50]))
+            process.stdin.flush()
+            try:
+                drawn += os.read(main_end, 4096)
+            except BlockingIOError:
+                time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        os.set_blocking(main_end, True)
+        try:
+            while rest := os.read(main_end, 4096):
+                drawn += rest
+        except OSError:  # Linux: the other end is closed
+            pass
+        finally:
+            os.close(main_end)
+        assert b"KiB" in drawn
+        assert drawn.endswith(b"\r\x1b[K")
+        assert b"Traceback" not in drawn
+        assert process.stdout.read() == b""
+        process.stdin.close()
+        process.stdout.close()
+
+    def test_nothing_elsewhere(self, screen: Screen) -> None:
+        """Where stderr is no terminal, no progress is drawn."""
+        screen.given(LINES, copies.copy(LINES))
+        assert isinstance(sys.stderr, io.TextIOBase)
+        screen.run("reconcile", screen.log, screen.copy)
+        assert screen.err == ""
+
+    @pytest.mark.parametrize(
+        ("done", "total", "unit", "shown"),
+        [
+            (512, 1024, "bytes", "[" + "#" * 15 + "." * 15 + "]  50%  512 B of 1.0 KiB"),
+            (5 << 30, None, "bytes", "5.0 GiB"),
+            (1, 3, "entries", "[" + "#" * 10 + "." * 20 + "]  33%  1 of 3 entries"),
+            (7, 0, "entries", "7 entries"),
+            (9, 3, "entries", "[" + "#" * 30 + "] 100%  9 of 3 entries"),
+        ],
+    )
+    def test_bar(self, done: int, total: int | None, unit: str, shown: str) -> None:
+        """A bar says how far of how much, or how much where nobody knows of what."""
+        assert bar(done, total, unit) == shown
+
+
+class TestVerify:
+    """``verify --anchor-copy``."""
+
+    def verify(self, screen: Screen, *arguments: str) -> int:
+        """Verify the log against the copy."""
+        return screen.run("verify", screen.log, "--anchor-copy", screen.copy, *arguments)
+
+    @pytest.mark.parametrize("copied", [copies.copy(LINES), copies.copy(LINES, original=False), logs.join(LINES)])
+    def test_anchored(self, copied: bytes, screen: Screen) -> None:
+        """A whole copy anchors the log up to its end."""
+        screen.given(LINES, copied)
+        assert self.verify(screen, "--require-anchor") == 0
+        assert ": intact, anchored; 300 entries" in screen.out
+
+    def test_up_to(self, screen: Screen) -> None:
+        """A copy that ends earlier anchors it up to there."""
+        screen.given(LINES, copies.copy(LINES[:120]))
+        assert self.verify(screen) == 0
+        assert ": intact, anchored up to seq 120;" in screen.out
+
+    def test_cut(self, screen: Screen) -> None:
+        """Without the copy a cut leaves no trace; with it the finding names exactly what is missing."""
+        screen.given(LINES[:-100], copies.copy(LINES))
+        assert screen.run("verify", screen.log) == 0
+        assert self.verify(screen) == 1
+        assert ": truncated: seq 201, 100 entries: expected entries up to seq 300" in screen.out
+        assert "1 error (1 truncated)" in screen.out
+
+    @pytest.mark.parametrize("original", [True, False])
+    def test_edited(self, original: bool, screen: Screen) -> None:
+        """An edit sealed again is found at its line."""
+        screen.given(copies.resealed(LINES, 42, lines=0), copies.copy(LINES, original=original))
+        assert screen.run("verify", screen.log) == 0
+        assert self.verify(screen) == 1
+        assert screen.out.startswith(f"{screen.log}:42: diverged: seq 42: expected hash ")
+        assert "1 error (1 diverged)" in screen.out
+
+    def test_nothing_of_this_log(self, screen: Screen) -> None:
+        """A copy with nothing of this log in it anchors nothing."""
+        screen.given(LINES, b'{"resourceSpans":[]}\n')
+        assert self.verify(screen, "--require-anchor") == 3
+        assert ": intact, unanchored;" in screen.out
+
+    def test_one_log(self, screen: Screen) -> None:
+        """A copy belongs to one log."""
+        screen.given(LINES, b"")
+        assert screen.run("verify", screen.log, screen.log, "--anchor-copy", screen.copy) == 2
+        assert "an anchor belongs to one log" in screen.err
+
+    def test_absent(self, screen: Screen) -> None:
+        """A log that is gone is a finding; a copy that is gone cannot be read."""
+        screen.given(LINES, copies.copy(LINES))
+        Path(screen.log).unlink()
+        assert self.verify(screen) == 1
+        assert ": missing: " in screen.out
+        Path(screen.copy).unlink()
+        assert self.verify(screen) == 2
+
+    def test_function(self, screen: Screen) -> None:
+        """`verify_log` takes copies, too."""
+        screen.given(LINES[:-100], copies.copy(LINES))
+        report = verify_log(screen.log, anchor_copies=[screen.copy])
+        assert [(one.kind, one.seq, one.count) for one in report.errors] == [("truncated", 201, 100)]
+        assert report.anchored
