@@ -32,13 +32,14 @@ from opentelemetry.trace import NonRecordingSpan, StatusCode, set_span_in_contex
 
 from otel_audit import __version__
 from otel_audit.errors import AuditConfigError, AuditWriteError
-from otel_audit.instrument import under_way
+from otel_audit.instrument import live_span, under_way
+from otel_audit.instrument.act_under_way import UnderWay
 from otel_audit.instrument.frameworks.act import Act
+from otel_audit.instrument.live_span import LiveSpan, SpanKey
 from otel_audit.instrument.once import warn_once
 from otel_audit.instrument.patch import wrap
 from otel_audit.instrument.sampler import AlwaysRecordSampler
 from otel_audit.instrument.span_dialects import act_of, error_type, outcome_attributes
-from otel_audit.instrument.under_way import LiveSpan, SpanKey, UnderWay
 from otel_audit.interrupt import is_interrupt
 from otel_audit.pipeline.configuration import get_audit_logger
 from otel_audit.pipeline.context import current_actors, with_actors
@@ -89,7 +90,7 @@ class GenAISpanProcessor(SpanProcessor):
         if self._stopped:
             return
         try:
-            if not under_way.take(span):
+            if not live_span.take(span):
                 return
             context = get_current() if parent_context is None else parent_context
             scope = _scope(span)
@@ -104,10 +105,10 @@ class GenAISpanProcessor(SpanProcessor):
             return
         if live.act is not None and act is not None:
             live.bind(live.act, self._start(act, live, span))
-            under_way.tell_spans(live.act, live.parent)
+            live_span.tell_spans(live.act, live.parent)
         key = _key(span.get_span_context())
         if key is not None:
-            under_way.enter(key, live)
+            live_span.enter(key, live)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Write the outcome of an act. Never raises: the act is over."""
@@ -158,8 +159,8 @@ class GenAISpanProcessor(SpanProcessor):
 
     def _end(self, span: ReadableSpan) -> None:
         key = _key(span.get_span_context())
-        live = None if key is None else under_way.leave(key)
-        if (live is None and self._stopped) or not under_way.take(span):
+        live = None if key is None else live_span.leave(key)
+        if (live is None and self._stopped) or not live_span.take(span):
             return
         if live is not None and live.mirrors:
             return
@@ -176,7 +177,7 @@ class GenAISpanProcessor(SpanProcessor):
         mine = UnderWay(act, live.outer, scope)
         if live.is_of_what_began_inside(mine) or live.is_mirror_of_another(mine):
             return
-        under_way.tell_spans(mine, live.parent)
+        live_span.tell_spans(mine, live.parent)
         _finish(self._action(act, _context(live, span.get_span_context()), "outcome"), act, span)
 
 

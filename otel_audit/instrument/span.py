@@ -7,6 +7,7 @@ an error and nothing else of it.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode, Tracer
@@ -14,6 +15,8 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer
 from otel_audit import __version__
 from otel_audit.record import AuditReceipt
 from otel_audit.semconv import AUDIT_RECORD_ID, CODE_FUNCTION_NAME, ERROR_TYPE
+
+_SCOPE: Final = "otel_audit"
 
 _provider: trace.TracerProvider | None = None
 _tracer: Tracer | None = None
@@ -26,7 +29,7 @@ def current_tracer() -> Tracer | None:
     if provider is not _provider:
         # Two threads at most both get a tracer; either is right.
         unset = isinstance(provider, (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
-        _tracer = None if unset else provider.get_tracer("otel_audit", __version__)
+        _tracer = None if unset else provider.get_tracer(_SCOPE, __version__)
         _provider = provider
     return _tracer
 
@@ -52,6 +55,14 @@ def mark_span(span: Span | None, intent: AuditReceipt | None) -> None:
     """Have the span of a call name its intent: the way from the trace to the log."""
     if span is not None and intent is not None and intent.record_id:
         span.set_attribute(AUDIT_RECORD_ID, intent.record_id)
+
+
+def mark_current_span(intent: AuditReceipt | None) -> None:
+    """Do so for the current span, if it was opened here, for this act."""
+    span = trace.get_current_span()
+    scope = getattr(span, "instrumentation_scope", None)
+    if scope is not None and scope.name == _SCOPE and AUDIT_RECORD_ID not in (getattr(span, "attributes", None) or ()):
+        mark_span(span, intent)
 
 
 def end_span(span: Span, error_type: str | None = None) -> None:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otel_audit import AuditInstrumentor, AuditWriteError, acting_as, get_audit_logger
-from otel_audit.instrument import under_way
+from otel_audit.instrument import live_span
 from otel_audit.instrument.sampler import AlwaysRecordSampler
 from otel_audit.reader import read_log
 from otel_audit.testing import CapturedAudit
@@ -199,7 +199,7 @@ def provider(monkeypatch: pytest.MonkeyPatch, exported: InMemorySpanExporter) ->
     yield provider
     if AuditInstrumentor().is_instrumented_by_opentelemetry:
         AuditInstrumentor().uninstrument()
-    under_way._live.clear()  # spans that an instrumentation never ended
+    live_span._live.clear()  # spans that an instrumentation never ended
 
 
 @EACH

@@ -286,13 +286,14 @@ class TestTrace:
         assert [span.name for span in spans.get_finished_spans()] == ["request"]
         assert {entry.span_id for entry in log.entries} == {format(span.get_span_context().span_id, "016x")}
 
-    async def test_failed(self, spans: InMemorySpanExporter) -> None:
+    async def test_failed(self, log: CapturedAudit, spans: InMemorySpanExporter) -> None:
         """The span of a run that fails has the type of the error, and nothing else of it."""
         with pytest.raises(ValueError, match="canary"):
             await agent("clerk", [ValueError(CANARY)]).run("add")
         (span,) = spans.get_finished_spans()
         assert span.status.status_code.name == "ERROR"
-        assert dict(span.attributes or {}) == {"error.type": "ValueError"}
+        intent = log.entries[0].attributes["audit.record.id"]
+        assert dict(span.attributes or {}) == {"audit.record.id": intent, "error.type": "ValueError"}
         assert CANARY not in span.to_json()
 
     async def test_intent_refused(self, log: CapturedAudit, spans: InMemorySpanExporter) -> None:

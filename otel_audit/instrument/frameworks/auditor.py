@@ -16,7 +16,7 @@ from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import Act
 from otel_audit.instrument.once import warn_once
 from otel_audit.instrument.run import CLOSED_EARLY
-from otel_audit.instrument.span import current_tracer
+from otel_audit.instrument.span import current_tracer, mark_current_span
 from otel_audit.interrupt import is_interrupt
 from otel_audit.pipeline.assemble import assemble
 from otel_audit.pipeline.context import acting_as, current_actors
@@ -63,18 +63,26 @@ class Auditor:
             AuditError: The intent could not be written. The act must not go on.
         """
         members = self._members(act)
-        if not under_way.is_listened_to():
-            return self.logger.start_action(act.event_name, **members)
-        begun = under_way.begin(act)
-        return begun.go_on(members) or begun.bind(self.logger.start_action(act.event_name, **members))
+        begun = under_way.begin(act) if under_way.is_listened_to() else None
+        action = None if begun is None else under_way.go_on(begun, members)
+        if action is None:
+            action = self.logger.start_action(act.event_name, **members)
+            if begun is not None:
+                under_way.bind(begun, action)
+        mark_current_span(action.intent)
+        return action
 
     async def astart(self, act: Act) -> AuditAction:
         """Write the intent without holding the event loop; otherwise as `start`."""
         members = self._members(act)
-        if not under_way.is_listened_to():
-            return await self.logger.astart_action(act.event_name, **members)
-        begun = under_way.begin(act)
-        return begun.go_on(members) or begun.bind(await self.logger.astart_action(act.event_name, **members))
+        begun = under_way.begin(act) if under_way.is_listened_to() else None
+        action = None if begun is None else under_way.go_on(begun, members)
+        if action is None:
+            action = await self.logger.astart_action(act.event_name, **members)
+            if begun is not None:
+                under_way.bind(begun, action)
+        mark_current_span(action.intent)
+        return action
 
     def run(
         self,

@@ -17,9 +17,10 @@ from opentelemetry import trace
 
 from otel_audit import semconv
 from otel_audit.instrument import under_way
-from otel_audit.instrument.capture import capture_arguments, capture_result
+from otel_audit.instrument.capture import capture_result
 from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import Act
+from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.instrument.span import current_tracer
 from otel_audit.pipeline.action import error_type_of
@@ -108,22 +109,14 @@ class RequestAuditor:
             target = Target(name[:_MAX_TARGET_CHARS], operation.target_type)
         if session_id is not None:
             attributes[semconv.MCP_SESSION_ID] = session_id
-        altered: list[str] = []
-        captured = None
-        if self.settings.capture and isinstance(arguments, Mapping):
-            captured = capture_arguments(arguments, self.settings.capture, redact=self.logger.redact, altered=altered)
-        members: dict[str, Any] = {
-            "action": operation.action,
-            "target": target,
-            "attributes": attributes,
-            "arguments": captured,
-            "altered": altered,
-            "on_failure": self.settings.on_failure,
-        }
-        if not under_way.is_listened_to():
-            return await self.logger.astart_action(operation.event_name, **members)
-        begun = under_way.begin(Act(event_name=operation.event_name, target=target, attributes=attributes))
-        return begun.go_on(members) or begun.bind(await self.logger.astart_action(operation.event_name, **members))
+        act = Act(
+            event_name=operation.event_name,
+            action=operation.action,
+            target=target,
+            attributes=attributes,
+            arguments=arguments if isinstance(arguments, Mapping) else None,
+        )
+        return await Auditor(self.logger, self.settings).astart(act)
 
     async def run(self, action: AuditAction, request: Callable[[], Awaitable[Any]]) -> Any:
         """Make the request and write its outcome, durable on return.

@@ -139,15 +139,24 @@ class TestRun:
         ]
 
     def test_trace(self, log: CapturedAudit, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where no span is, one is opened, for both entries and all that happens inside; else the one there is kept."""
+        """Where no span is, one is opened, which names the intent; one that is there is kept as it is."""
         provider = TracerProvider()
         monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-        through(form, lambda: get_audit_logger("test").emit("inside"), auditor())
+        marks: list[Any] = []
+
+        def work() -> None:
+            get_audit_logger("test").emit("inside")
+            auditor().run(model_call("gpt"), int)
+            marks.append(dict(trace.get_current_span().attributes))  # type: ignore[attr-defined]
+
+        through(form, work, auditor())
         assert len({(entry.trace_id, entry.span_id) for entry in log.entries}) == 1
         assert log.entries[0].trace_id is not None
+        assert marks == [{"audit.record.id": log.entries[0].attributes["audit.record.id"]}]
         log.clear()
         with provider.get_tracer("app").start_as_current_span("mine") as span:
             through(form, int, auditor())
+            assert not span.attributes  # type: ignore[attr-defined]
         assert {entry.span_id for entry in log.entries} == {f"{span.get_span_context().span_id:016x}"}
 
 

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, set_span_in_context
 
 from otel_audit import AuditConfigError, AuditWriteError, acting_as, get_audit_logger, verify_log
-from otel_audit.instrument import under_way
+from otel_audit.instrument import live_span, under_way
 from otel_audit.instrument.genai_spans import GenAISpanProcessor
 from otel_audit.instrument.sampler import AlwaysRecordSampler, audit_sampler
 from otel_audit.reader import read_log
@@ -59,7 +59,7 @@ def tracing() -> Iterator[Tracing]:
     yield tracer
     for processor in processors:
         processor.shutdown()
-    under_way._live.clear()
+    live_span._live.clear()
     assert not under_way.is_listened_to()
 
 
@@ -129,7 +129,7 @@ class TestSpan:
         with tracing().start_as_current_span("GET /", attributes={"http.request.method": "GET"}):
             pass
         assert told(log) == []
-        assert not under_way._live
+        assert not live_span._live
 
     def test_guardrail(self, log: CapturedAudit, tracing: Tracing) -> None:
         """A guardrail has one entry, when it is over."""
@@ -305,14 +305,14 @@ class TestEnds:
             == ["intent"] * 400 + ["outcome"] * 400
         )
         assert len({entry.attributes.get("audit.intent.id") for entry in log.entries}) == 401
-        assert not under_way._live
+        assert not live_span._live
 
     def test_forgotten(self, log: CapturedAudit, tracing: Tracing, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of spans that are never ended only so many are kept; the end of one that is forgotten is recorded."""
-        monkeypatch.setattr(under_way, "MAX_LIVE", 10)
+        monkeypatch.setattr(live_span, "MAX_LIVE", 10)
         tracer = tracing()
         spans = [tracer.start_span("t", attributes=TOOL) for _ in range(50)]
-        assert len(under_way._live) == 10
+        assert len(live_span._live) == 10
         spans[0].end()
         spans[-1].end()
         forgotten, kept = log.entries[-2:]
@@ -383,7 +383,7 @@ class TestWriteFails:
         with pytest.raises(AuditWriteError, match="no space left"), tracer.start_as_current_span("t", attributes=TOOL):
             ran = True
         assert not ran
-        assert not under_way._live
+        assert not live_span._live
         assert dropped(log) == [1]
 
     def test_start_open(self, log: CapturedAudit, tracing: Tracing) -> None:

@@ -14,7 +14,8 @@ from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_audit import AuditWriteError, carry, get_audit_logger, verify_log
-from otel_audit.instrument import under_way
+from otel_audit.instrument import live_span, under_way
+from otel_audit.instrument.act_under_way import act_in
 from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import Act, agent_run, guardrail, model_call, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
@@ -45,7 +46,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[TracerProvider]:
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     yield provider
     processor.shutdown()
-    assert not under_way._live
+    assert not live_span._live
     assert not under_way.is_listened_to()
 
 
@@ -122,7 +123,7 @@ class TestSpanInside:
             span.end()
 
         for _ in auditor().stream(REFUND, items):
-            assert under_way.act_in(get_current()) is None
+            assert act_in(get_current()) is None
         assert phases(log) == ONCE
 
     async def test_astream(self, log: CapturedAudit, tracer: trace.Tracer) -> None:
@@ -136,7 +137,7 @@ class TestSpanInside:
             yield 2
 
         async for _ in auditor().astream(REFUND, items):
-            assert under_way.act_in(get_current()) is None
+            assert act_in(get_current()) is None
         assert phases(log) == ONCE
 
     @pytest.mark.parametrize("asynchronous", [False, True])
@@ -343,7 +344,7 @@ class TestAtOnce:
             for _ in range(500):
                 one.start(REFUND).end_quietly()
             context = span.get_span_context()
-            assert len(under_way._live[context.trace_id, context.span_id].begun) <= 64
+            assert len(live_span._live[context.trace_id, context.span_id].begun) <= 64
             assert len(under_way._of_action) <= 65
 
 
