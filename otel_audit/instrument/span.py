@@ -6,13 +6,15 @@ an error and nothing else of it.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, Status, StatusCode, Tracer
 
 from otel_audit import __version__
+from otel_audit.pipeline.context import made_current
 from otel_audit.record import AuditReceipt
 from otel_audit.semconv import AUDIT_RECORD_ID, CODE_FUNCTION_NAME, ERROR_TYPE
 
@@ -44,11 +46,26 @@ def start_span(tracer: Tracer, event_name: str, function_name: str) -> Span:
     )
 
 
-def in_span(span: Span | None) -> AbstractContextManager[object]:
-    """Make a span current, if there is one; it is not ended."""
+@contextmanager
+def in_span(span: Span | None, *, end: bool = False) -> Iterator[None]:
+    """Make a span current, if there is one.
+
+    Nothing of an exception is recorded: messages can hold what the arguments held. A block may be
+    left in another context than it was entered in.
+
+    Args:
+        span: The span.
+        end: Whether to end it behind the block.
+    """
     if span is None:
-        return nullcontext()
-    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
+        yield
+        return
+    try:
+        with made_current(trace.set_span_in_context(span)):
+            yield
+    finally:
+        if end:
+            span.end()
 
 
 def mark_span(span: Span | None, intent: AuditReceipt | None) -> None:

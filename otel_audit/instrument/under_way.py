@@ -15,16 +15,17 @@ and forked children need none.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from opentelemetry.context import attach, detach, get_current, set_value
+from opentelemetry.context import get_current, set_value
 
 from otel_audit.instrument.act_under_way import CURRENT, UnderWay, act_in
 from otel_audit.instrument.frameworks.act import Act
 from otel_audit.instrument.live_span import current_key, live_span, spans_from, tell_spans
 from otel_audit.pipeline.action import AuditAction
+from otel_audit.pipeline.context import made_current
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ def note(act: Act) -> None:
 def inside(action: AuditAction) -> AbstractContextManager[object]:
     """Return the context in which an act goes on: a span that begins in it may be the act's."""
     act = _of_action.get(action) if _listeners else None
-    return _NOWHERE if act is None else _attached(act)
+    return _NOWHERE if act is None else made_current(set_value(CURRENT, act))
 
 
 def steps(iterator: Iterable[T], action: AuditAction) -> Iterable[T]:
@@ -127,12 +128,3 @@ async def _asteps(iterator: AsyncIterator[T], action: AuditAction) -> AsyncItera
             except StopAsyncIteration:
                 return
         yield item
-
-
-@contextmanager
-def _attached(act: UnderWay) -> Iterator[None]:
-    token = attach(set_value(CURRENT, act))
-    try:
-        yield
-    finally:
-        detach(token)

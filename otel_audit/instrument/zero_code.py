@@ -49,6 +49,8 @@ def start() -> None:
 
 
 def _instrument() -> None:
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        raise AuditConfigError("OTEL_SDK_DISABLED=true switches the audit log off, too: unset it")
     if not os.environ.get(OTEL_AUDIT_FILE):
         raise AuditConfigError(f"no path for the audit log: set {OTEL_AUDIT_FILE}")
     from otel_audit.instrument.instrumentor import AuditInstrumentor

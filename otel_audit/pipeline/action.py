@@ -333,8 +333,19 @@ _UNWRITTEN = AuditReceipt("", 0, "", 0, "")
 _MAX_ERROR_TYPE: Final = 1024
 
 
+_MODULE: Final = type.__dict__["__module__"].__get__
+_QUALNAME: Final = type.__dict__["__qualname__"].__get__
+"""Not by attribute: a class's own class can make that anything."""
+
+
 def error_type_of(error: BaseException) -> str:
-    """Return ``error.type`` of an exception: its class, with its module unless built in."""
+    """Return ``error.type`` of an exception: its class, with its module unless built in. Never raises."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = str.__str__(_QUALNAME(kind))
+    try:
+        module = _MODULE(kind)
+    except AttributeError:
+        module = None
+    if isinstance(module, str) and str.__str__(module) != "builtins":
+        name = f"{str.__str__(module)}.{name}"
     return name[:_MAX_ERROR_TYPE]

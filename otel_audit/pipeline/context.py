@@ -8,7 +8,8 @@ executors. Over process borders it goes in baggage, and only where the provider'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
 
 from opentelemetry import baggage
@@ -138,6 +139,30 @@ class acting_as:  # noqa: N801
         entered.actor = self._actor
         entered.before = before
         return entered
+
+
+@contextmanager
+def made_current(context: Context) -> Iterator[None]:
+    """Make a context current that was made of the current one; behind the block take its values out again.
+
+    What else was set meanwhile stays. Not by token: a block that is left in another context than it
+    was entered in (a coroutine that is collected) has nothing to undo there, and OpenTelemetry would
+    log an error.
+    """
+    before = get_current()
+    attach(context)
+    try:
+        yield
+    finally:
+        current = get_current()
+        if current is context:
+            attach(before)
+        else:
+            own = [key for key, value in context.items() if before.get(key) is not value]
+            left = [key for key in own if current.get(key) is context[key]]
+            if left:
+                kept = {key: value for key, value in current.items() if key not in left}
+                attach(Context(kept | {key: before[key] for key in left if key in before}))
 
 
 def carry(function: Callable[P, R]) -> Callable[P, R]:

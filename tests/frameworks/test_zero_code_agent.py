@@ -161,7 +161,7 @@ class TestABrokenSetUp:
             ({"OTEL_AUDIT_FUNCTIONS": "tools:refnd"}, "tools:refnd: the module 'tools' has no 'refnd'"),
             ({"OTEL_AUDIT_FUNCTIONS": "agent:main"}, "agent:main: the program's own file is run as __main__"),
             ({"OTEL_AUDIT_FUNCTIONS": "__main__:main"}, "__main__:main: the program's own file is run as __main__"),
-            ({"OTEL_AUDIT_FRAMEWORKS": "mcp,opnai"}, "unknown framework: expected one of"),
+            ({"OTEL_AUDIT_FRAMEWORKS": "mcp,opnai"}, "unknown framework: expected 'all', or names out of"),
         ],
     )
     def test_of_settings(self, folder: Path, variables: dict[str, str], sentence: str) -> None:

@@ -101,6 +101,7 @@ def test_nothing_happens_unasked(folder: Path) -> None:
             "desk.keys:API_KEY: expected a function, got an object of type str",
         ),
         ({"OTEL_AUDIT_FRAMEWORKS": "nothing"}, "unknown framework"),
+        ({"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED=true switches the audit log off"),
         ({"OTEL_AUDIT_FILE": "/absent/audit.jsonl"}, "the folder /absent does not exist"),
         ({"OTEL_AUDIT_FILE": "", "OTEL_AUDIT_FUNCTIONS": "desk.tools:refund"}, "set OTEL_AUDIT_FILE"),
         ({"OTEL_AUDIT_DURABILITY": "sometimes"}, "OTEL_AUDIT_DURABILITY"),

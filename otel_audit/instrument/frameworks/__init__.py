@@ -53,5 +53,5 @@ def load_framework(name: str) -> ModuleType:
     """
     if name not in FRAMEWORKS:
         known = ", ".join(sorted(FRAMEWORKS))
-        raise AuditConfigError(f"unknown framework: expected one of {known}, got {name!r}")
+        raise AuditConfigError(f"unknown framework: expected 'all', or names out of {known}; got {name!r}")
     return importlib.import_module(FRAMEWORKS[name])

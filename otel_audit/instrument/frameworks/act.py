@@ -189,6 +189,15 @@ def retrieval(source: object, *, agent: object = None, **attributes: object) -> 
     )
 
 
+def short_name(name: object) -> str | None:
+    """Return the name of an agent, a tool or a model as a target can hold it; None where it is none.
+
+    Args:
+        name: From the program or the wire, so of any type; a str's subclass is not asked anything.
+    """
+    return str.__str__(name)[:MAX_TARGET_CHARS] or None if isinstance(name, str) else None
+
+
 def parsed_arguments(text: object) -> Mapping[str, object] | None:
     """Return the arguments that a model wrote as JSON; under ``input`` what is no object.
 
@@ -226,7 +235,7 @@ def _act(
     return Act(
         event_name=event_name,
         action=action,
-        target=Target(name[:MAX_TARGET_CHARS], target_type) if isinstance(name, str) and name else None,
+        target=None if (target := short_name(name)) is None else Target(target, target_type),
         attributes={key: value for key, value in attributes.items() if value is not None},
         arguments=arguments,
     )

@@ -13,10 +13,10 @@ from opentelemetry import trace
 from otel_audit.instrument import under_way
 from otel_audit.instrument.capture import capture_arguments, capture_result
 from otel_audit.instrument.frameworks import FrameworkSettings
-from otel_audit.instrument.frameworks.act import Act
+from otel_audit.instrument.frameworks.act import Act, short_name
 from otel_audit.instrument.once import warn_once
 from otel_audit.instrument.run import CLOSED_EARLY
-from otel_audit.instrument.span import current_tracer, mark_current_span
+from otel_audit.instrument.span import current_tracer, in_span, mark_current_span
 from otel_audit.interrupt import is_interrupt
 from otel_audit.pipeline.assemble import assemble
 from otel_audit.pipeline.context import acting_as, current_actors
@@ -240,19 +240,17 @@ class Auditor:
         Args:
             agent: Its name; nothing changes for one without, or one that acts already.
         """
-        if not isinstance(agent, str) or not agent:
+        name = short_name(agent)
+        if name is None:
             return nullcontext()
-        actor = Actor(agent[:1024])
+        actor = Actor(name)
         actors = current_actors()
         return nullcontext() if actors and actors[-1] == actor else acting_as(actor)
 
     def span(self, act: Act) -> AbstractContextManager[object]:
         """Open a span where there is none, so that the entries of what happens inside are of one trace."""
         span = self.start_span(act)
-        if span is None:
-            return nullcontext()
-        # Messages of exceptions can hold what the arguments held.
-        return trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False)
+        return nullcontext() if span is None else in_span(span, end=True)
 
     def start_span(self, act: Act) -> Span | None:
         """Start a span where there is none; not made current, and ended by who asked for it."""

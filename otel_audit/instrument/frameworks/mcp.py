@@ -19,10 +19,10 @@ from otel_audit import semconv
 from otel_audit.instrument import under_way
 from otel_audit.instrument.capture import capture_result
 from otel_audit.instrument.frameworks import FrameworkSettings
-from otel_audit.instrument.frameworks.act import Act
+from otel_audit.instrument.frameworks.act import Act, short_name
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.patch import Wrapper, wrap
-from otel_audit.instrument.span import current_tracer
+from otel_audit.instrument.span import current_tracer, in_span
 from otel_audit.pipeline.action import error_type_of
 from otel_audit.record import Outcome, Target
 
@@ -36,7 +36,6 @@ PACKAGE: Final = "mcp"
 MODULE: Final = "mcp"
 VERSIONS: Final = ">=1.20,<3"
 
-_MAX_TARGET_CHARS: Final = 1024
 _INVALID_PARAMS: Final = "-32602"
 
 
@@ -105,8 +104,8 @@ class RequestAuditor:
         target = None
         if isinstance(name, str):
             attributes[operation.name_attribute] = name
-            # A target has a limit that would refuse the entry; an attribute has none.
-            target = Target(name[:_MAX_TARGET_CHARS], operation.target_type)
+        if (shown := short_name(name)) is not None:
+            target = Target(shown, operation.target_type)
         if session_id is not None:
             attributes[semconv.MCP_SESSION_ID] = session_id
         act = Act(
@@ -189,8 +188,7 @@ def _span(name: str) -> AbstractContextManager[object]:
     tracer = current_tracer()
     if tracer is None:
         return nullcontext()
-    # Messages of exceptions can hold what the arguments held.
-    return tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False)
+    return in_span(tracer.start_span(name), end=True)
 
 
 def _with_telemetry_environment(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import get_current
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_audit import AuditWriteError, acting_as, get_audit_logger
@@ -256,6 +258,66 @@ async def test_cancelled(log: CapturedAudit) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert phases(log)[-1] == ("outcome", "failure", "asyncio.exceptions.CancelledError")
+
+
+async def test_closed_elsewhere(log: CapturedAudit, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """A coroutine that is closed in another context than it ran in leaves nothing behind there, and no complaint."""
+    provider = TracerProvider()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+
+    async def work() -> None:
+        await asyncio.sleep(60)
+
+    coroutine = auditor().arun(agent_run("desk"), work, agent="desk")
+    context = contextvars.copy_context()
+    while not log.entries:
+        future = context.run(coroutine.send, None)
+        if not log.entries:
+            await asyncio.wrap_future(future) if future is not None else await asyncio.sleep(0)
+    before = get_current()
+    coroutine.close()
+    assert get_current() is before
+    assert caplog.records == []
+    assert phases(log)[-1] == ("outcome", "failure", "GeneratorExit")
+
+
+class Evil(type):
+    """Classes whose names cannot be asked for."""
+
+    @property
+    def __module__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError(CANARY)
+
+
+def test_an_exception_of_an_odd_class(log: CapturedAudit) -> None:
+    """The exception comes through, and is named, though its class lets nobody ask for its module."""
+
+    class Odd(Exception, metaclass=Evil):
+        pass
+
+    def fail() -> None:
+        raise Odd
+
+    with pytest.raises(Odd):
+        auditor().run(ACT, fail)
+    assert phases(log)[-1][1] == "failure"
+    assert str(phases(log)[-1][2]).endswith("Odd")
+
+
+def test_a_name_that_cannot_be_cut(log: CapturedAudit) -> None:
+    """A name of a str's subclass is recorded without asking it anything."""
+
+    class Name(str):
+        __slots__ = ()
+
+        def __getitem__(self, _index: Any) -> str:
+            raise RuntimeError(CANARY)
+
+        def __bool__(self) -> bool:
+            raise RuntimeError(CANARY)
+
+    assert auditor().run(tool_call(Name("refund")), lambda: 7, agent=Name("desk")) == 7
+    assert log.entries[0].attributes["audit.target.id"] == "refund"
 
 
 @pytest.mark.parametrize("decision", ["allow", "block"])

@@ -112,7 +112,7 @@ class TestInstrument:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("nothing", "unknown framework: expected one of a, absent, b, broken, old, got 'nothing'"),
+            ("nothing", "unknown framework: expected 'all', or names out of a, absent, b, broken, old; got 'nothing'"),
             ("absent", "absent is not audited: expected no-such-package-at-all .*, got none installed"),
             ("old", r"old is not audited: expected wrapt <0\.1, got wrapt "),
         ],
