@@ -14,11 +14,10 @@ from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any, Final
 
-import wrapt
-
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.call import Binder
 from otel_audit.instrument.decorator import audited_while, is_audited
+from otel_audit.instrument.import_hooks import when_imported
 from otel_audit.instrument.members import public_methods
 from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, program_file
 
@@ -189,7 +188,7 @@ class NamedFunctions:
         for name in self.pending if check else ():
             name.check()
         for name in tuple(self.pending):
-            wrapt.register_post_import_hook(functools.partial(self._imported, name), name.module)
+            self._undo.callback(when_imported(name.module, functools.partial(self._imported, name)))
 
     def uninstrument(self) -> None:
         """Put every object back. Who imported one by name meanwhile calls it unaudited."""

@@ -9,13 +9,12 @@ from contextlib import ExitStack
 from types import ModuleType
 from typing import Any, Literal
 
-import wrapt
-
 from otel_audit import __version__
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.capture import names_to_capture
 from otel_audit.instrument.frameworks import FRAMEWORKS, FrameworkSettings, load_framework
 from otel_audit.instrument.functions import FunctionName, NamedFunctions, OnMissing, function_name
+from otel_audit.instrument.import_hooks import when_imported
 from otel_audit.pipeline.configuration import get_audit_logger
 
 try:
@@ -166,15 +165,8 @@ def _instrument_when_imported(
     name: str, settings: FrameworkSettings, undo: ExitStack, on_missing: OnMissing | None
 ) -> None:
     """Instrument a framework as soon as the program imports it: most programs use one of those installed."""
-    enabled = True
-
-    def stop() -> None:
-        nonlocal enabled
-        enabled = False
 
     def instrument(_module: ModuleType) -> None:
-        if not enabled:
-            return
         conflict = _conflict(name)
         if conflict is not None and not conflict.found:
             return  # a module of the program's own that has the same name
@@ -190,8 +182,7 @@ def _instrument_when_imported(
         except AuditConfigError as error:
             (on_missing or _raise)(error)
 
-    undo.callback(stop)
-    wrapt.register_post_import_hook(instrument, load_framework(name).MODULE)
+    undo.callback(when_imported(load_framework(name).MODULE, instrument))
 
 
 def _raise(error: AuditConfigError) -> None:

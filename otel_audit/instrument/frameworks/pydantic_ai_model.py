@@ -1,34 +1,33 @@
 """Model calls: what is asked of chat, embedding and image models, within an agent's run or without.
 
-The method that asks is each model class's own, so it is wrapped in every class there is and in
-every one that is made later. A model that only passes on to others (a `WrapperModel`, a
-`FallbackModel`) is left out: those are audited, each try for itself. Nothing of what is asked
+The framework's own classes that only pass on to other models (`WrapperModel`, `FallbackModel`)
+are left out: those others are audited, each try for itself. A class of the program's own that
+asks others has entries beside theirs, as it may ask something else too. Nothing of what is asked
 or answered is recorded, whatever the settings say.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from otel_audit import semconv
 from otel_audit.instrument.frameworks.act import Act, model_call, token_counts
 from otel_audit.instrument.frameworks.auditor import close
+from otel_audit.instrument.frameworks.pydantic_ai_call import Call
+from otel_audit.instrument.frameworks.pydantic_ai_classes import Method, wrap_classes
 from otel_audit.instrument.frameworks.pydantic_ai_context import agent_name, part
-from otel_audit.instrument.patch import Wrapper, wrap
+from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.run import CLOSED_EARLY
 from otel_audit.pipeline.action import error_type_of
 
 if TYPE_CHECKING:
     from otel_audit.instrument.frameworks.auditor import Auditor
     from otel_audit.pipeline.action import AuditAction
-
-_asked: ContextVar[object] = ContextVar("otel_audit_pydantic_ai_asked", default=None)
-"""What the model call under way was asked; a model that asks the same of another makes one call of it."""
 
 
 def instrument(auditor: Auditor, undo: ExitStack) -> None:
@@ -37,45 +36,30 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     Raises:
         AuditConfigError: This version has its models elsewhere.
     """
+    models = part("pydantic_ai.models")
     passing_on = (
         part("pydantic_ai.models.wrapper", "WrapperModel"),
         part("pydantic_ai.models.fallback", "FallbackModel"),
     )
     chat = _Asking(auditor, "chat", "messages", passing_on)
-    _wrap_all(part("pydantic_ai.models", "Model"), {"request": chat.ask, "request_stream": chat.stream}, undo)
+    uses = [(part("pydantic_ai", "Agent"), "iter"), (models, "infer_model")]
+    wrap_classes(
+        part("pydantic_ai.models", "Model"),
+        {"request": chat.ask_wrapper, "request_stream": chat.stream_wrapper},
+        uses,
+        undo,
+    )
     embeddings = _Asking(
         auditor, "embeddings", "inputs", (part("pydantic_ai.embeddings.wrapper", "WrapperEmbeddingModel"),)
     )
-    _wrap_all(part("pydantic_ai.embeddings", "EmbeddingModel"), {"embed": embeddings.ask}, undo)
+    uses = [(part("pydantic_ai.embeddings", "Embedder"), "embed")]
+    wrap_classes(part("pydantic_ai.embeddings", "EmbeddingModel"), {"embed": embeddings.ask_wrapper}, uses, undo)
     if find_spec("pydantic_ai.images") is not None:  # newer than the oldest version
         images = _Asking(
             auditor, "generate_content", "prompt", (part("pydantic_ai.images.wrapper", "WrapperImageGenerationModel"),)
         )
-        _wrap_all(part("pydantic_ai.images", "ImageGenerationModel"), {"generate": images.ask}, undo)
-
-
-def _wrap_all(base: Any, wrappers: Mapping[str, Wrapper], undo: ExitStack) -> None:
-    """Wrap methods in every subclass that defines them, and in those that are made from now on."""
-    own = undo.enter_context(ExitStack())
-
-    def wrap_in(cls: type) -> None:
-        for name, wrapper in wrappers.items():
-            method = vars(cls).get(name)
-            if method is not None and not getattr(method, "__isabstractmethod__", False):
-                own.callback(wrap(cls, name, wrapper))
-
-    def made(wrapped: Any, _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        wrapped(*args, **kwargs)
-        wrap_in(wrapped.__self__)
-
-    undo.callback(wrap(base, "__init_subclass__", made))
-    for cls in _subclasses(base):
-        wrap_in(cls)
-
-
-def _subclasses(base: type) -> set[type]:
-    direct: set[type] = set(base.__subclasses__())
-    return direct.union(*map(_subclasses, direct))
+        uses = [(part("pydantic_ai.images", "ImageGenerator"), "generate")]
+        wrap_classes(part("pydantic_ai.images", "ImageGenerationModel"), {"generate": images.ask_wrapper}, uses, undo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +70,7 @@ class _Asking:
         auditor: Writes the entries.
         operation: ``gen_ai.operation.name``.
         parameter: The first one, what is asked.
-        passing_on: Classes whose objects only pass on to other models.
+        passing_on: The framework's classes that only pass on to other models, as do its own subclasses of them.
     """
 
     auditor: Auditor
@@ -94,41 +78,70 @@ class _Asking:
     parameter: str
     passing_on: tuple[type, ...]
 
-    async def ask(
-        self, wrapped: Callable[..., Awaitable[Any]], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    def ask_wrapper(self, method: Method) -> Wrapper:
+        """Return the wrapper of a method that returns an answer."""
+        return _pass if self._is_passing_on(method) else partial(self._ask, method)
+
+    def stream_wrapper(self, method: Method) -> Wrapper:
+        """Return the wrapper of a method that returns an answer's stream."""
+        return _pass if self._is_passing_on(method) else partial(self._stream, method)
+
+    def _is_passing_on(self, method: Method) -> bool:
+        cls, _ = method
+        return issubclass(cls, self.passing_on) and cls.__module__.startswith("pydantic_ai.")
+
+    async def _ask(
+        self,
+        method: Method,
+        wrapped: Callable[..., Awaitable[Any]],
+        model: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         """Ask between two entries."""
-        question = self._question(args, kwargs)
-        if self._is_no_call(model, question):
-            return await wrapped(*args, **kwargs)
-        agent = _agent(kwargs)
+        part_of = Call(model, self._question(args, kwargs), method)
 
         async def call() -> Any:
-            with _asking(question):
+            with part_of.inside():
                 return await wrapped(*args, **kwargs)
 
+        if not part_of.begins:
+            return await call()
+        agent = _agent(kwargs)
         with self.auditor.acting(agent):
             return await self.auditor.arun(self._act(model, agent), call, _set_answer)
 
-    def stream(self, wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _stream(
+        self, method: Method, wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Ask, and write the outcome when the answer was streamed."""
-        question = self._question(args, kwargs)
         opened = wrapped(*args, **kwargs)
-        if self._is_no_call(model, question):
-            return opened
         agent = _agent({"run_context": args[3]} if len(args) > 3 else kwargs)
-        return self._streamed(opened, self._act(model, agent), agent, question)
+        return self._streamed(opened, model, self._question(args, kwargs), method, agent)
 
     @asynccontextmanager
     async def _streamed(
-        self, opened: AbstractAsyncContextManager[Any], act: Act, agent: str | None, question: object
+        self,
+        opened: AbstractAsyncContextManager[Any],
+        model: Any,
+        question: object,
+        method: Method,
+        agent: str | None,
     ) -> AsyncIterator[Any]:
+        part_of = Call(model, question, method)
         stack = AsyncExitStack()
+        if not part_of.begins:
+            with part_of.inside():
+                response = await stack.enter_async_context(opened)
+            async with stack:
+                yield response
+            return
+        act = self._act(model, agent)
         # Not for the whole block: that is its consumer's, who is not the agent.
         with self.auditor.acting(agent), self.auditor.span(act):
             action = await self.auditor.astart(act)
             try:
-                with _asking(question):
+                with part_of.inside():
                     response = await stack.enter_async_context(opened)
             except BaseException as raised:
                 action.fail(raised)
@@ -154,19 +167,9 @@ class _Asking:
     def _question(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
         return args[0] if args else kwargs.get(self.parameter)
 
-    def _is_no_call(self, model: object, question: object) -> bool:
-        return isinstance(model, self.passing_on) or (question is not None and _asked.get() is question)
 
-
-@contextmanager
-def _asking(question: object) -> Iterator[None]:
-    before = _asked.get()
-    _asked.set(question)
-    try:
-        yield
-    finally:
-        # Not by token: a coroutine can be closed in another context than it was begun in.
-        _asked.set(before)
+def _pass(wrapped: Callable[..., Any], _model: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return wrapped(*args, **kwargs)
 
 
 def _agent(arguments: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,53 @@
+"""Which methods of a model make one call: a subclass that has its parent ask, a stream that is asked for at once.
+
+Only what is certain is one: the first other method of the same object that is asked the same. A
+second try, and whatever another model is asked, is a call of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from otel_audit.instrument.frameworks.pydantic_ai_classes import Method
+
+
+class Call:
+    """A method of a model under way, as a part of a call."""
+
+    __slots__ = ("_goes_on", "_methods", "_model", "_question", "begins")
+
+    begins: bool
+    """Whether the call begins with this method, rather than goes on."""
+
+    def __init__(self, model: object, question: object, method: Method) -> None:
+        outer = _under_way.get()
+        self.begins = outer is None or not outer._goes_on_with(model, question, method)
+        before = frozenset() if outer is None or self.begins else outer._methods
+        self._model = model
+        self._question = question
+        self._methods: frozenset[Method] = before | {method}
+        self._goes_on = True
+
+    def _goes_on_with(self, model: object, question: object, method: Method) -> bool:
+        same = self._model is model and question is not None and self._question is question
+        if not same or method in self._methods or not self._goes_on:
+            return False
+        self._goes_on = False
+        return True
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Go on with this call for a block."""
+        before = _under_way.get()
+        _under_way.set(self)
+        try:
+            yield
+        finally:
+            # Not by token: a coroutine can be closed in another context than it was begun in.
+            if _under_way.get() is self:
+                _under_way.set(before)
+
+
+_under_way: ContextVar[Call | None] = ContextVar("otel-audit-pydantic-ai-call", default=None)
