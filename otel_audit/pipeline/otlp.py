@@ -6,6 +6,7 @@ What the queue could not send is counted, and ``otel-audit resend`` sends it lat
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
 
 from otel_audit.errors import AuditConfigError
+
+_log = logging.getLogger(__name__)
 
 _NUMBER: Final = "otel_audit_copy_number"
 
@@ -73,6 +76,11 @@ class OtlpLogRecordProcessor(BatchLogRecordProcessor):
         self._counts.over = True
 
 
+def is_sendable(time_ns: int | None) -> bool:
+    """Whether OTLP can hold a time: nanoseconds since 1970 in 64 bits without a sign."""
+    return time_ns is None or 0 <= time_ns < 2**64
+
+
 def unsent_total() -> int | None:
     """Return what all processors of this process could not send, those that are gone too; None: there was none."""
     return sum(counts.total() for counts in list(_all_counts)) if _all_counts else None
@@ -107,14 +115,18 @@ class _CountingExporter(LogRecordExporter):
         first = getattr(batch[0].log_record, _NUMBER, counts.taken + 1)
         counts.unsent += max(0, first - 1 - counts.taken)
         counts.taken = first - 1 + len(batch)
+        sendable = [record for record in batch if is_sendable(record.log_record.timestamp)]
+        if len(sendable) < len(batch):  # one of them would keep the whole batch from being sent
+            counts.unsent += len(batch) - len(sendable)
+            _log.warning("OTLP knows times from 1970 to 2554: %d records are not sent", len(batch) - len(sendable))
         result = LogRecordExportResult.FAILURE
         try:
-            result = self.exporter.export(batch)
+            result = self.exporter.export(sendable) if sendable else LogRecordExportResult.SUCCESS
         finally:
             if result is LogRecordExportResult.SUCCESS:
-                counts.acknowledged += len(batch)
+                counts.acknowledged += len(sendable)
             else:
-                counts.unsent += len(batch)
+                counts.unsent += len(sendable)
         return result
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

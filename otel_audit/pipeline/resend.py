@@ -7,6 +7,7 @@ of the line, stamped with its place in the chain, the resource that the line car
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -28,7 +29,10 @@ from otel_audit.reconcile.log_index import LogIndex
 from otel_audit.reconcile.seq_set import SeqRange
 
 from .log_record import NO_LIMITS, EventLogRecord
+from .otlp import is_sendable
 from .shallow import MAX_COPY_DEPTH, make_shallow
+
+_log = logging.getLogger(__name__)
 
 MAX_BATCH: Final = 512
 MAX_BATCH_BYTES: Final = 1 << 20
@@ -88,8 +92,17 @@ class Resend:
         """
         entries = 0
         for batch in self._batches():
-            records = [to_log_record(entry, self._index.declared.stream_id) for entry in batch]
-            if exporter.export(records) is not LogRecordExportResult.SUCCESS:
+            for entry in batch:
+                if not is_sendable(parse_time(entry.time)):
+                    _log.warning(
+                        "seq %d is not sent: OTLP knows times from 1970 to 2554, not %s", entry.seq, entry.time
+                    )
+            records = [
+                to_log_record(entry, self._index.declared.stream_id)
+                for entry in batch
+                if is_sendable(parse_time(entry.time))
+            ]
+            if records and exporter.export(records) is not LogRecordExportResult.SUCCESS:
                 raise NotAcknowledgedError(f"seq {batch[0].seq} to {batch[-1].seq}: the endpoint did not take them")
             entries += len(batch)
             yield Sent(entries, batch[-1].seq)

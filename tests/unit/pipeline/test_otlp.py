@@ -83,6 +83,18 @@ def test_full_queue(endpoint: Endpoint, tmp_path: Path) -> None:
         assert processor.unsent == 51 - len(taken)
 
 
+def test_times_that_otlp_cannot_hold(endpoint: Endpoint, tmp_path: Path) -> None:
+    """A record from before 1970 is counted as unsent, and keeps none beside it from being sent."""
+    processor = OtlpLogRecordProcessor(endpoint)
+    with configure(tmp_path / "audit.jsonl", processors=[processor]) as provider:
+        audit = get_audit_logger("a")
+        for timestamp_ns in (None, -1, 2**64, 0, None):
+            audit.emit("sent", timestamp_ns=timestamp_ns)
+        provider.force_flush()
+        assert endpoint.seqs == [2, 5, 6]
+        assert processor.unsent == 2
+
+
 def test_refused(endpoint: Endpoint, tmp_path: Path) -> None:
     """What the endpoint did not take is counted."""
     processor = OtlpLogRecordProcessor(endpoint)
