@@ -243,9 +243,9 @@ class TestHandoff:
         assert chains[5] == ["maya", "front", "back", "front"]
         assert chains[-1] == ["maya", "front", "back", "front"]
 
-    @pytest.mark.parametrize("to_agent", ["back", "nobody"])
-    async def test_refused(self, log: CapturedAudit, to_agent: str) -> None:
-        """A handoff that the workflow does not allow is a failure, and the agent stays the same."""
+    @pytest.mark.parametrize(("to_agent", "named"), [("back", "back"), (CANARY, None)])
+    async def test_refused(self, log: CapturedAudit, to_agent: str, named: str | None) -> None:
+        """A handoff that the workflow does not allow is a failure; a name that no agent has is not recorded."""
         workflow = AgentWorkflow(
             agents=[
                 agent(
@@ -259,7 +259,8 @@ class TestHandoff:
             root_agent="front",
         )
         await workflow.run("add")
-        outcome = of(log, f"handoff failure {to_agent}")
+        outcome = of(log, f"handoff failure {named}")
+        assert CANARY not in "".join(str(entry) for entry in log.entries)
         assert outcome.attributes["error.type"] == "handoff_refused"
         assert {delegation(entry)[-1] for entry in log.entries if entry.event_name == "gen_ai.model.call"} == {"front"}
 

@@ -16,7 +16,7 @@ from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms import MockLLM
 from llama_index.core.tools import BaseTool, FunctionTool, calling
 from llama_index.core.tools.eval_query_engine import EvalQueryEngineTool
-from llama_index.core.workflow.workflow import WorkflowMeta
+from llama_index.core.workflow.workflow import Workflow, WorkflowMeta
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_audit
@@ -46,7 +46,7 @@ def with_subclasses(base: type) -> Iterator[type]:
 
 def objects() -> dict[tuple[str, str], object]:
     """Return every attribute of every class and module that could have been touched."""
-    owners: list[Any] = [calling, EvalQueryEngineTool, WorkflowMeta]
+    owners: list[Any] = [calling, EvalQueryEngineTool, WorkflowMeta, Workflow]
     for base in (BaseTool, BaseLLM, BaseWorkflowAgent, AgentWorkflow):
         owners += with_subclasses(base)
     return {

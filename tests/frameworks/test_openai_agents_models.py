@@ -172,6 +172,25 @@ class TestModelCall:
         assert asked == ["/chat/completions"]
         assert {a["gen_ai.provider.name"] for a in of(log, "model")} == {"openai"}
 
+    @pytest.mark.parametrize(("module", "provider"), [(5, "maker"), ("agents.models.openai_own", "openai")])
+    def test_odd_class_and_name(self, log: CapturedAudit, module: Any, provider: str) -> None:
+        """A model is asked whatever its class has as its module, and whatever its name makes of a str's methods."""
+
+        class Name(str):
+            __slots__ = ()
+
+            def __contains__(self, _part: object) -> bool:
+                raise RuntimeError
+
+            __getitem__ = split = partition = __contains__  # type: ignore[assignment]
+
+        class Odd(Script):
+            __module__ = module
+            model = Name("maker/model")
+
+        assert run_async(Agent(name=Name("a"), model=Odd([say("3")]))) == "3"
+        assert [a["gen_ai.provider.name"] for a in of(log, "model")] == [provider] * 2
+
     def test_retry(self, log: CapturedAudit) -> None:
         """Each attempt is a call of its own."""
         retry = ModelRetrySettings(max_retries=1, backoff={"initial_delay": 0.0}, policy=lambda _context: True)

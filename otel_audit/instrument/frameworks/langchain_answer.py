@@ -45,7 +45,10 @@ class Answer:
             self._id = _first_text(metadata, ("id",)) or self._id
 
     def add_result(self, result: Any) -> None:
-        """Take an `LLMResult` into account: those of several prompts are added up."""
+        """Take an `LLMResult` into account, those of several prompts added up, or what a method has of its own."""
+        if not hasattr(result, "generations"):
+            self.add(result)
+            return
         for generations in result.generations:
             for generation in generations:
                 self.add(getattr(generation, "message", None), getattr(generation, "generation_info", None))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
@@ -167,7 +167,8 @@ def _awatch(auditor: Auditor) -> Callable[..., Any]:
             if not ran:
                 _refused(auditor, request)
         finally:
-            _decided.reset(token)
+            with suppress(ValueError):  # closed in another context than it began in
+                _decided.reset(token)
         return result
 
     return watch

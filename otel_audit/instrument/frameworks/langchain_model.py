@@ -2,12 +2,16 @@
 
 A chat model is wrapped at `generate`, `stream` and their async forms, which all other calls of it
 go through, but for its stream of events (version 3 of the protocol), the end of which nothing public tells.
+A class that overrides one of the methods by which a model is asked need not go through them: its own
+is wrapped, and a call is one act, however many of them it goes through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +21,7 @@ from otel_audit.instrument.frameworks.act import Act, model_call
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.langchain_answer import Answer
 from otel_audit.instrument.frameworks.langchain_graph import current_agent, named
+from otel_audit.instrument.frameworks.langchain_methods import Method, wrap_overrides
 from otel_audit.instrument.frameworks.langchain_stream import Setting, StreamedAct
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.resume import OwnContext
@@ -24,6 +29,11 @@ from otel_audit.pipeline.resume import OwnContext
 if TYPE_CHECKING:
     from otel_audit.pipeline.action import AuditAction
 
+_METHODS: Final = (
+    *("invoke", "ainvoke", "generate", "agenerate", "generate_prompt", "agenerate_prompt"),
+    *("stream", "astream"),
+)
+"""By which a model is asked; a class may override each."""
 _ASKED: Final = create_key("otel-audit-langchain-model")
 """The call that is on record: a model that cannot stream calls its own `invoke`."""
 
@@ -56,6 +66,16 @@ def _instrument(auditor: Auditor, undo: ExitStack, model: Any, operation: str) -
     undo.callback(wrap(model, "agenerate", _agenerate(auditor, operation)))
     undo.callback(wrap(model, "stream", _stream(auditor, operation)))
     undo.callback(wrap(model, "astream", _astream(auditor, operation)))
+    wrap_overrides(model, dict.fromkeys(_METHODS, partial(_override, auditor, operation)), undo)
+
+
+def _override(auditor: Auditor, operation: str, method: Method, function: Any) -> Wrapper:
+    name = method[1]
+    if inspect.iscoroutinefunction(function) or name in ("ainvoke", "agenerate", "agenerate_prompt"):
+        return _agenerate(auditor, operation)
+    if name in ("stream", "astream"):
+        return (_stream if name == "stream" else _astream)(auditor, operation, overrides=True)
+    return _generate(auditor, operation)
 
 
 def _generate(auditor: Auditor, operation: str) -> Wrapper:
@@ -96,22 +116,41 @@ def _agenerate(auditor: Auditor, operation: str) -> Wrapper:
     return wrapper
 
 
-def _stream(auditor: Auditor, operation: str) -> Wrapper:
+def _stream(auditor: Auditor, operation: str, *, overrides: bool = False) -> Wrapper:
     def wrapper(wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _call_of(model) is not None:
             return wrapped(*args, **kwargs)
-        return _streamed(auditor, model, kwargs, operation).over(wrapped(*args, **kwargs))
+        streamed = _streamed(auditor, model, kwargs, operation, overrides=overrides)
+        call = partial(wrapped, *args, **kwargs)
+        return streamed.over(_later(call) if overrides else call())
 
     return wrapper
 
 
-def _astream(auditor: Auditor, operation: str) -> Wrapper:
+def _astream(auditor: Auditor, operation: str, *, overrides: bool = False) -> Wrapper:
     def wrapper(wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _call_of(model) is not None:
             return wrapped(*args, **kwargs)
-        return _streamed(auditor, model, kwargs, operation).aover(wrapped(*args, **kwargs))
+        streamed = _streamed(auditor, model, kwargs, operation, overrides=overrides)
+        call = partial(wrapped, *args, **kwargs)
+        return streamed.aover(_alater(call) if overrides else call())
 
     return wrapper
+
+
+def _later(call: Callable[[], Iterable[Any]]) -> Generator[Any, Any, Any]:
+    """Make a call at the first step: a method that is no generator does its work when it is called."""
+    return (yield from call())
+
+
+async def _alater(call: Callable[[], AsyncIterable[Any]]) -> AsyncGenerator[Any, Any]:
+    pieces = call()
+    try:
+        async for piece in pieces:
+            yield piece
+    finally:
+        if hasattr(pieces, "aclose"):
+            await pieces.aclose()
 
 
 class _Call:
@@ -120,15 +159,18 @@ class _Call:
     Args:
         model: The model that is asked.
         gathered: The object in which a stream of events gathers its message.
+        overrides: Whether it is asked by a method of its class's own, which may ask several times.
     """
 
-    __slots__ = ("_answer", "_gathered", "model", "streamed")
+    __slots__ = ("_answer", "_gathered", "_inner", "_overrides", "model", "streamed")
 
-    def __init__(self, model: Any, gathered: Any = None) -> None:
+    def __init__(self, model: Any, gathered: Any = None, *, overrides: bool = False) -> None:
         self.model = model
         self.streamed: StreamedAct | None = None
         self._answer = Answer()
         self._gathered = gathered
+        self._inner: list[Any] = []
+        self._overrides = overrides
 
     def see(self, piece: Any) -> None:
         """Take a piece of a stream into account, and the end of one of events, after which nobody asks on."""
@@ -137,15 +179,20 @@ class _Call:
             self.streamed.complete()
 
     def answered(self, result: Any) -> None:
-        """Take the whole answer of a model that cannot stream: it is the stream's only piece, and its end."""
-        if self.streamed is not None:
+        """Take an answer inside of the call: of a model that cannot stream it is the only piece, and the end."""
+        if self.streamed is not None and not self._overrides:
             self.streamed.complete(result)
+        else:
+            self._inner.append(result)
 
     def judge(self, action: AuditAction, result: Any) -> None:
         """Set what the answer tells."""
         self._answer.add(getattr(self._gathered, "output_message", None))
         if result is not None:
             self._answer.add_result(result)
+        if not self._answer.attributes():  # a method that returns a mere text
+            for each in self._inner:
+                self._answer.add_result(each)
         for key, value in self._answer.attributes().items():
             action.set_attribute(key, value)
 
@@ -155,8 +202,10 @@ def _call_of(model: Any) -> _Call | None:
     return call if isinstance(call, _Call) and call.model is model else None
 
 
-def _streamed(auditor: Auditor, model: Any, kwargs: Mapping[str, Any], operation: str) -> StreamedAct:
-    call = _Call(model, kwargs.get("stream"))
+def _streamed(
+    auditor: Auditor, model: Any, kwargs: Mapping[str, Any], operation: str, *, overrides: bool
+) -> StreamedAct:
+    call = _Call(model, kwargs.get("stream"), overrides=overrides)
     call.streamed = StreamedAct(
         auditor, lambda: Setting(act=_asking(model, kwargs, operation), mark=(_ASKED, call)), call.see, call.judge
     )

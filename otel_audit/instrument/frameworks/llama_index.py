@@ -38,7 +38,12 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
     )
 
     auditor = Auditor(logger, settings)
-    llama_index_request.instrument(undo)
-    llama_index_tool.instrument(auditor, undo)
-    llama_index_model.instrument(auditor, undo)
-    llama_index_agent.instrument(auditor, undo)
+    find_tools = llama_index_tool.instrument(auditor, undo)
+    find_models = llama_index_model.instrument(auditor, undo)
+
+    def refresh() -> None:
+        find_tools()
+        find_models()
+
+    llama_index_request.instrument(refresh, undo)
+    llama_index_agent.instrument(auditor, refresh, undo)

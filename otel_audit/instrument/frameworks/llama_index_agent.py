@@ -35,8 +35,13 @@ _chain: ContextVar[list[str] | None] = ContextVar("otel-audit-llama-index-chain"
 """The agents of the run under way, each handed to by the one before. One list for all its steps."""
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
+def instrument(auditor: Auditor, refresh: Callable[[], None], undo: ExitStack) -> None:
     """Audit the runs of all agents, and tell tools and models who acts.
+
+    Args:
+        auditor: Writes the runs.
+        refresh: Called before a step asks a model or calls a tool, to find those that are not wrapped.
+        undo: Takes the way back.
 
     Raises:
         AuditConfigError: This version lacks a method that is wrapped.
@@ -45,12 +50,11 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
     from llama_index.core.workflow.workflow import WorkflowMeta
 
-    agents = _Agents(auditor)
+    agents = _Agents(auditor, refresh)
     wrappers = {"run": agents.wrap_run, "call_tool": agents.wrap_call_tool}
     for name in ("run_agent_step", "parse_agent_output", "aggregate_tool_results"):
         wrappers[name] = agents.wrap_step
-    for base in (BaseWorkflowAgent, AgentWorkflow):
-        wrap_methods(base, wrappers, undo, maker=(WorkflowMeta, "__init__"))
+    wrap_methods((BaseWorkflowAgent, AgentWorkflow), wrappers, undo, maker=(WorkflowMeta, "__init__"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class _Agents:
     """Writes the runs of agents, and says in their steps who acts."""
 
     auditor: Auditor
+    refresh: Callable[[], None]
 
     def wrap_run(self, method: Method) -> Wrapper:
         """Return the wrapper of the call that starts a run in a task of its own.
@@ -84,8 +89,10 @@ class _Agents:
 
         return wrapper
 
-    def wrap_step(self, _method: Method) -> Wrapper:
+    def wrap_step(self, method: Method) -> Wrapper:
         async def wrapper(wrapped: Callable[..., Any], workflow: Any, args: Any, kwargs: Any) -> Any:
+            if method.name == "run_agent_step":
+                self.refresh()
             name = await _agent_of(workflow, (*args, *kwargs.values()))
             with self._acting(name):
                 return await wrapped(*args, **kwargs)
@@ -94,6 +101,7 @@ class _Agents:
 
     def wrap_call_tool(self, _method: Method) -> Wrapper:
         async def wrapper(wrapped: Callable[..., Any], workflow: Any, args: Any, kwargs: Any) -> Any:
+            self.refresh()
             given = (*args, *kwargs.values())
             name = await _agent_of(workflow, given)
             call_id = next((value.tool_id for value in given if hasattr(value, "tool_id")), None)
@@ -148,9 +156,16 @@ def _when_done(handler: Any, action: AuditAction, span: Span | None) -> None:
         return
 
     def done(task: asyncio.Future[Any]) -> None:
-        _end(action, span, asyncio.CancelledError() if task.cancelled() else task.exception())
+        _end(action, span, asyncio.CancelledError() if task.cancelled() else _raised(task))
 
     task.add_done_callback(done)
+
+
+def _raised(task: asyncio.Future[Any]) -> BaseException | None:
+    """Return what ended a task."""
+    # Asked by exception(), asyncio would no longer say that the program never did.
+    raised: BaseException | asyncio.Future[Any] | None = getattr(task, "_exception", task)
+    return task.exception() if isinstance(raised, asyncio.Future) else raised
 
 
 def _end(action: AuditAction | None, span: Span | None, raised: BaseException | None = None) -> None:

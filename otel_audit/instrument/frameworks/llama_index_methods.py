@@ -1,4 +1,4 @@
-"""Methods of abstract classes, wrapped in every subclass that has one of its own.
+"""Methods of abstract classes, wrapped in every class that gives one to a subclass.
 
 A call of a tool or a model can go through several methods of one object: through what a
 subclass overrides, through ``__call__`` to ``call``, from an async method to a sync one. They
@@ -7,77 +7,135 @@ are one act, and the outermost is the one that is audited.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.patch import Wrapper, wrap
 
 T = TypeVar("T")
-Method = tuple[type, str]
-"""A method by the class in whose body it stands, and its name."""
+
+
+class Method(NamedTuple):
+    """A method of a class.
+
+    Attributes:
+        cls: The class in whose body it stands.
+        name: Its name.
+        layer: How often it had been wrapped before: what stands there can be replaced, or
+            wrapped by others, and is then wrapped anew.
+    """
+
+    cls: type
+    name: str
+    layer: int
+
+
 Inside = tuple[object, frozenset[Method]]
 """An object, and those of its methods that an act went through so far."""
 
 _inside: ContextVar[Inside | None] = ContextVar("otel-audit-llama-index-inside", default=None)
+_MADE: Final = "__init_subclass__"
+_lock = threading.RLock()
 
 
 def wrap_methods(
-    base: type,
+    bases: tuple[type, ...],
     wrappers: Mapping[str, Callable[[Method], Wrapper]],
     undo: ExitStack,
     *,
     maker: tuple[type, str],
     leave: type | None = None,
-) -> None:
-    """Wrap methods of a class and of its subclasses, those that are made later too.
+) -> Callable[[], None]:
+    """Wrap methods of classes and of their subclasses, those that are made later too.
+
+    What a subclass has from a class that is none (a mixin) is wrapped there, for objects of ``bases``.
 
     Args:
-        base: The class.
+        bases: The classes, each of which has the methods, or a subclass that has them.
         wrappers: By name of a method, what makes its wrapper.
         undo: Takes the way back.
         maker: Class and name of the method that is called for each new class, with it as the instance.
         leave: A class whose objects are left out, whichever class their methods come from.
 
+    Returns:
+        A callable that wraps what was put on classes since, and classes that were made
+        unnoticed. Thread-safe.
+
     Raises:
         AuditConfigError: There is no such maker, or no class with one of the methods.
     """
+    for base in bases:
+        classes = _with_subclasses((base,))
+        for name in wrappers:
+            if not any(hasattr(cls, name) for cls in classes):
+                raise AuditConfigError(
+                    f"nothing to audit: expected {base.__name__} to have {name!r}, got a version without it"
+                )
     # Not `undo` itself: whoever made it may have handed its callbacks on by the time a class is made.
     way_back = undo.enter_context(ExitStack())
+    ours: dict[tuple[type, str], dict[int, object]] = {}
+    ended = False
+
+    def put(cls: type, name: str, wrapper: Wrapper) -> None:
+        try:
+            way_back.callback(wrap(cls, name, wrapper))
+        except TypeError as error:
+            raise AuditConfigError(
+                f"expected a class whose {name!r} can be wrapped, got {cls.__qualname__!r}"
+            ) from error
+        wrapped = vars(cls)[name]
+        ours.setdefault((cls, name), {})[id(wrapped)] = wrapped
 
     def wrap_own(cls: type) -> None:
         for name, make in wrappers.items():
             method = vars(cls).get(name)
+            if method is None:
+                continue
+            known = ours.get((cls, name), {})
+            if id(method) in known:
+                continue
             if callable(method) and not getattr(method, "__isabstractmethod__", False):
-                way_back.callback(wrap(cls, name, _unless(leave, make((cls, name)))))
+                only = (object,) if issubclass(cls, bases) else bases
+                put(cls, name, _for(only, leave, make(Method(cls, name, len(known)))))
+        # Its own, which may not call the one of its base.
+        if _MADE in vars(cls) and issubclass(cls, bases) and (cls, _MADE) not in ours:
+            put(cls, _MADE, make_class)
+
+    def wrap_all(classes: list[type]) -> None:
+        with _lock:
+            if not ended:
+                for owner in dict.fromkeys(owner for cls in classes for owner in cls.__mro__):
+                    wrap_own(owner)
 
     def make_class(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
-        if issubclass(instance, base):
-            wrap_own(instance)
+        if issubclass(instance, bases):
+            wrap_all([instance])
         return result
 
-    classes = _with_subclasses(base)
-    for name in wrappers:
-        if not any(hasattr(cls, name) for cls in classes):
-            raise AuditConfigError(
-                f"nothing to audit: expected {base.__name__} to have {name!r}, got a version without it"
-            )
-    way_back.callback(wrap(*maker, make_class))
-    for cls in classes:
-        wrap_own(cls)
+    def end() -> None:
+        nonlocal ended
+        with _lock:
+            ended = True
+
+    put(*maker, make_class)
+    wrap_all(_with_subclasses(bases))
+    way_back.callback(end)
+    return lambda: wrap_all(_with_subclasses(bases))
 
 
-def _unless(leave: type | None, wrapper: Wrapper) -> Wrapper:
-    if leave is None:
-        return wrapper
+def _for(only: tuple[type, ...], leave: type | None, wrapper: Wrapper) -> Wrapper:
+    def wrapper_of_some(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        if not isinstance(instance, only) or (leave is not None and isinstance(instance, leave)):
+            return wrapped(*args, **kwargs)
+        return wrapper(wrapped, instance, args, kwargs)
 
-    def wrapper_of_others(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        return wrapped(*args, **kwargs) if isinstance(instance, leave) else wrapper(wrapped, instance, args, kwargs)
-
-    return wrapper_of_others
+    return wrapper_of_some
 
 
 @contextmanager
@@ -116,9 +174,19 @@ def having(variable: ContextVar[T], value: T) -> Iterator[None]:
             variable.reset(token)
 
 
-def _with_subclasses(base: type) -> list[type]:
-    found = [base]
-    for cls in found:
-        subclasses: list[type] = cls.__subclasses__()
-        found += [subclass for subclass in subclasses if subclass not in found]
-    return found
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()  # another thread may have held the old one
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _with_subclasses(bases: tuple[type, ...]) -> list[type]:
+    found = dict.fromkeys(bases)
+    waiting = list(bases)
+    while waiting:
+        subclasses: list[type] = waiting.pop().__subclasses__()
+        waiting += [cls for cls in subclasses if cls not in found]
+        found.update(dict.fromkeys(subclasses))
+    return list(found)

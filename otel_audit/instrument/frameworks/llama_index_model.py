@@ -6,7 +6,7 @@ is used up or closed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -43,8 +43,8 @@ _PROVIDERS: Final = {
 """``gen_ai.provider.name`` of those whose package has another name."""
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
-    """Audit all models.
+def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
+    """Audit all models; return what finds those that were made or changed unnoticed (`wrap_methods`).
 
     Raises:
         AuditConfigError: This version lacks a method that is wrapped.
@@ -53,8 +53,8 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     from llama_index.core.llms.structured_llm import StructuredLLM
 
     models = _Models(auditor)
-    wrap_methods(
-        BaseLLM,
+    return wrap_methods(
+        (BaseLLM,),
         {
             "chat": models.wrap_sync,
             "complete": models.wrap_sync,
@@ -144,21 +144,23 @@ class _Stream:
     span: Span | None
     inside: Inside
 
-    def steps(self, answers: Iterator[Any]) -> Iterator[Any]:
+    def steps(self, answers: Iterable[Any]) -> Iterator[Any]:
         """Pass the answers on, and write the outcome when they end."""
         try:
+            with stepping(self.inside):
+                iterator = iter(answers)
             while True:
                 with stepping(self.inside):
                     try:
-                        answer = next(answers)
+                        answer = next(iterator)
                     except StopIteration:
                         break
                 self.auditor.judge(self.action, answer, note_answer)
                 yield answer
         except GeneratorExit:
             try:
-                if hasattr(answers, "close"):
-                    answers.close()
+                if hasattr(iterator, "close"):
+                    iterator.close()
             finally:
                 self._close()
             raise
@@ -168,21 +170,23 @@ class _Stream:
         self.action.end_quietly()
         _end(self.span)
 
-    async def asteps(self, answers: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """As `steps`, for async iterators."""
+    async def asteps(self, answers: AsyncIterable[Any]) -> AsyncIterator[Any]:
+        """As `steps`, for what is iterated over by ``async for``."""
         try:
+            with stepping(self.inside):
+                iterator = aiter(answers)
             while True:
                 with stepping(self.inside):
                     try:
-                        answer = await anext(answers)
+                        answer = await anext(iterator)
                     except StopAsyncIteration:
                         break
                 self.auditor.judge(self.action, answer, note_answer)
                 yield answer
         except GeneratorExit:
             try:
-                if hasattr(answers, "aclose"):
-                    await answers.aclose()
+                if hasattr(iterator, "aclose"):
+                    await iterator.aclose()
             finally:
                 self._close()
             raise
@@ -220,7 +224,7 @@ def _act(model: Any, method: Method) -> Act:
         _model_name(model),
         provider=_provider(type(model)),
         agent=current_agent.get(),
-        operation="chat" if method[1].endswith("chat") else "text_completion",
+        operation="chat" if method.name.endswith("chat") else "text_completion",
     )
 
 

@@ -36,16 +36,30 @@ current_agent: ContextVar[str | None] = ContextVar("otel-audit-llama-index-agent
 _request: ContextVar[Request | None] = ContextVar("otel-audit-llama-index-request", default=None)
 
 
-def instrument(undo: ExitStack) -> None:
+def instrument(refresh: Callable[[], None], undo: ExitStack) -> None:
     """Give the tool calls that a model makes without an agent (``predict_and_call``) their ids.
+
+    Args:
+        refresh: Called before each, to find tools that are not wrapped.
+        undo: Takes the way back.
 
     Raises:
         AuditConfigError: This version lacks a function that is wrapped.
     """
     from llama_index.core.tools import calling
 
-    undo.callback(wrap(calling, "call_tool_with_selection", _call_selected))
-    undo.callback(wrap(calling, "acall_tool_with_selection", _acall_selected))
+    def call_selected(wrapped: Callable[..., Any], _module: object, args: Any, kwargs: Any) -> Any:
+        refresh()
+        with requested(_selected(args, kwargs)):
+            return wrapped(*args, **kwargs)
+
+    async def acall_selected(wrapped: Callable[..., Any], _module: object, args: Any, kwargs: Any) -> Any:
+        refresh()
+        with requested(_selected(args, kwargs)):
+            return await wrapped(*args, **kwargs)
+
+    undo.callback(wrap(calling, "call_tool_with_selection", call_selected))
+    undo.callback(wrap(calling, "acall_tool_with_selection", acall_selected))
 
 
 @contextmanager
@@ -68,16 +82,6 @@ def taken() -> Iterator[Request | None]:
     request = _request.get()
     with having(_request, None):
         yield request
-
-
-def _call_selected(wrapped: Callable[..., Any], _module: object, args: Any, kwargs: Any) -> Any:
-    with requested(_selected(args, kwargs)):
-        return wrapped(*args, **kwargs)
-
-
-async def _acall_selected(wrapped: Callable[..., Any], _module: object, args: Any, kwargs: Any) -> Any:
-    with requested(_selected(args, kwargs)):
-        return await wrapped(*args, **kwargs)
 
 
 def _selected(args: Any, kwargs: Any) -> object:

@@ -33,8 +33,8 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
-    """Audit all tools.
+def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
+    """Audit all tools; return what finds those that were made or changed unnoticed (`wrap_methods`).
 
     Raises:
         AuditConfigError: This version lacks a method that is wrapped.
@@ -53,14 +53,15 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
         datastores=(QueryEngineTool, RetrieverTool),
         pauses=_pauses(),
     )
-    wrap_methods(
-        BaseTool,
+    refresh = wrap_methods(
+        (BaseTool,),
         {"__call__": tools.wrap_sync, "call": tools.wrap_sync, "acall": tools.wrap_async},
         undo,
         maker=(BaseTool, "__init_subclass__"),
         leave=BaseToolAsyncAdapter,  # calls another tool, which is audited
     )
     undo.callback(wrap(EvalQueryEngineTool, "_process_tool_output", tools.check))
+    return refresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ class _Tools:
                     if self._is_handoff(tool):
                         call, judge = self._handing_over(call, tool, kwargs)
                     try:
-                        act = self._act(tool, wrapped, args, kwargs, request)
+                        to_agent = await self._next_agent(tool, kwargs)
+                        act = self._act(tool, wrapped, args, kwargs, request, to_agent)
                         return await self.auditor.arun(act, call, judge, excuse=self._excuse)
                     except AuditError as error:
                         if not called and request is not None:
@@ -142,17 +144,32 @@ class _Tools:
         return wrapped(*args, **kwargs)
 
     def _is_last(self, method: Method) -> bool:
-        cls, name = method
-        return cls is self.runs_function and name != "__call__"
+        return method.cls is self.runs_function and method.name != "__call__" and method.layer == 0
 
     def _is_handoff(self, tool: Any) -> bool:
         return isinstance(tool, self.runs_function) and getattr(tool, "async_fn", None) is self.handoff
 
-    def _act(self, tool: Any, wrapped: Callable[..., Any], args: Args, kwargs: Kwargs, request: Request | None) -> Act:
+    async def _next_agent(self, tool: Any, kwargs: Kwargs) -> object:
+        """Return whom a handoff names, where there is such an agent: the model can write any text."""
+        store = getattr(kwargs.get(tool.ctx_param_name), "store", None) if self._is_handoff(tool) else None
+        if store is None:
+            return None
+        to_agent = kwargs.get("to_agent")
+        return to_agent if to_agent in await store.get("agents", default=()) else None
+
+    def _act(
+        self,
+        tool: Any,
+        wrapped: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        request: Request | None,
+        to_agent: object = None,
+    ) -> Act:
         call_id = None if request is None else request.call_id or None
         agent = current_agent.get()
         if self._is_handoff(tool):
-            return handoff(kwargs.get("to_agent"), from_agent=agent, call_id=call_id)
+            return handoff(to_agent, from_agent=agent, call_id=call_id)
         return tool_call(
             _name_of(tool),
             call_id=call_id,

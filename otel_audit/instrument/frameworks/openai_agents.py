@@ -144,7 +144,7 @@ def _end(auditor: Auditor, action: AuditAction, task: asyncio.Task[Any] | None, 
     """Write the outcome of a streamed run, whose errors are told in several places. Never raises."""
     error = getattr(result, "_stored_exception", None)
     if error is None and task is not None and not task.cancelled():
-        error = task.exception()
+        error = _exception_of(task)
     if error is not None:
         action.fail(error)
     elif task is not None and task.cancelled():
@@ -152,3 +152,12 @@ def _end(auditor: Auditor, action: AuditAction, task: asyncio.Task[Any] | None, 
     else:
         auditor.judge(action, result, _judge)
         action.end_quietly()
+
+
+def _exception_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """Return what a task raised, unretrieved: asyncio tells of what the program itself never retrieves."""
+    try:
+        error: BaseException | None = task._exception  # noqa: SLF001
+    except AttributeError:  # of a class that is not asyncio's
+        error = task.exception()
+    return error

@@ -7,15 +7,17 @@ set around each act, from the agents that the run was handed to until then.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from otel_audit.instrument.frameworks.act import handoff
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.patch import Wrapper, wrap
+
+T = TypeVar("T")
 
 MAX_AGENTS: Final = 32
 """Of a chain; of a run that is handed to and fro without end, the first and the latest are kept."""
@@ -53,11 +55,19 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
 @contextmanager
 def running(agent: str | None) -> Iterator[None]:
     """Say that a run begins here, with this agent acting already."""
-    token = _run.set(None if agent is None else _Run((agent,)))
+    with having(_run, None if agent is None else _Run((agent,))):
+        yield
+
+
+@contextmanager
+def having(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Set a variable for a block, also of a coroutine that is closed in another context than it began in."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _run.reset(token)
+        with suppress(ValueError):
+            variable.reset(token)
 
 
 @contextmanager

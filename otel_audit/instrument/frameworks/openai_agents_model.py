@@ -12,18 +12,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
+from opentelemetry.context import get_current
 
 from otel_audit import semconv
 from otel_audit.instrument.frameworks.act import Act, model_call, parsed_arguments, token_counts, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.openai_agents_handoff import acting
+from otel_audit.instrument.frameworks.openai_agents_stream import StreamedCall
 from otel_audit.instrument.patch import Wrapper, wrap
-from otel_audit.pipeline.context import carry
 
 if TYPE_CHECKING:
     from otel_audit.pipeline.action import AuditAction
-
-_LAST_EVENTS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 _HOSTED: Final = {
     "code_interpreter_call": ("code_interpreter", ("code",)),
@@ -65,25 +64,15 @@ class _Model(wrapt.ObjectProxy[Any]):
     def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Stream the model's answer between two entries."""
         auditor, model = self._self_auditor, self.__wrapped__
-        last: Any = None
-
-        async def stream() -> AsyncIterator[Any]:
-            nonlocal last
-            async for event in model.stream_response(*args, **kwargs):
-                if getattr(event, "type", None) in _LAST_EVENTS:
-                    last = event
-                yield event
-
         judge = _judge(auditor, self._self_agent)
 
-        def judge_stream(action: AuditAction, _event: object) -> None:
-            if last is not None:
-                _judge_last(action, last)
-                judge(action, last.response)
+        def judge_last(action: AuditAction, event: Any) -> None:
+            _judge_last(action, event)
+            judge(action, event.response)
 
-        # The consumer has an actor of its own at each step.
         with acting(auditor, self._self_agent):
-            return carry(auditor.astream)(self._self_act, stream, judge_stream)
+            call = StreamedCall(auditor, self._self_act, get_current(), judge_last)
+        return call.over(lambda: model.stream_response(*args, **kwargs))
 
 
 def _get_model(auditor: Auditor) -> Wrapper:
@@ -102,10 +91,12 @@ def _act(model: Any, agent: str, asked_for: object) -> Act:
     if not isinstance(name, str):
         name = asked_for
     provider = None
-    if type(model).__module__.startswith("agents.models.openai_"):
+    module = vars(type(model)).get("__module__")  # not by attribute: a class can make that anything
+    if isinstance(module, str) and str.startswith(module, "agents.models.openai_"):
         provider = "openai"
-    elif isinstance(name, str) and "/" in name:  # how litellm and any-llm name a provider's model
-        provider = name.split("/")[0]
+    elif isinstance(name, str):
+        named, slash, _ = str.partition(name, "/")  # not by its own method: it may be of a subclass
+        provider = named if slash else None  # how litellm and any-llm name a provider's model
     return model_call(name, provider=provider, agent=agent)
 
 
@@ -130,7 +121,7 @@ def _judge(auditor: Auditor, agent: str) -> Callable[[AuditAction, Any], None]:
 
 
 def _judge_last(action: AuditAction, event: Any) -> None:
-    """Let the outcome say how a streamed answer ended; the framework need not wait for the stream's end."""
+    """Let the outcome say how a streamed answer ended."""
     response = event.response
     reason = getattr(getattr(response, "incomplete_details", None), "reason", None)
     finish = reason or getattr(response, "status", None)

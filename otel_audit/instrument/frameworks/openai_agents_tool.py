@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_audit.instrument.frameworks.act import parsed_arguments, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.openai_agents_handoff import acting, current_agent
+from otel_audit.instrument.frameworks.openai_agents_handoff import acting, current_agent, having
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.action import error_type_of
 
@@ -69,21 +69,16 @@ class Notes:
 @contextmanager
 def noting() -> Iterator[Notes]:
     """Collect what is said of the tool call that is made inside."""
-    token = _notes.set(notes := Notes())
-    try:
+    notes = Notes()
+    with having(_notes, notes):
         yield notes
-    finally:
-        _notes.reset(token)
 
 
 @contextmanager
 def apart() -> Iterator[None]:
     """Keep what is said inside, of a run, out of the notes of the tool call that the run is in."""
-    token = _notes.set(None)
-    try:
+    with having(_notes, None):
         yield
-    finally:
-        _notes.reset(token)
 
 
 def passes_on() -> bool:

@@ -14,25 +14,30 @@ from otel_audit.instrument.frameworks.pydantic_ai_classes import Method
 
 
 class Call:
-    """A method of a model under way, as a part of a call."""
+    """A method of a model under way, as a part of a call.
 
-    __slots__ = ("_goes_on", "_methods", "_model", "_question", "begins")
+    Attributes:
+        begins: Whether the call begins with this method, rather than goes on.
+        methods: Those that the call went through so far.
+    """
 
-    begins: bool
-    """Whether the call begins with this method, rather than goes on."""
+    __slots__ = ("_goes_on", "_model", "_question", "begins", "methods")
 
     def __init__(self, model: object, question: object, method: Method) -> None:
         outer = _under_way.get()
-        self.begins = outer is None or not outer._goes_on_with(model, question, method)
-        before = frozenset() if outer is None or self.begins else outer._methods
         self._model = model
         self._question = question
-        self._methods: frozenset[Method] = before | {method}
         self._goes_on = True
+        self.begins = True
+        self.methods: frozenset[Method] = frozenset({method})
+        if outer is not None and outer.takes(model, question, method):
+            self.begins = False
+            self.methods |= outer.methods
 
-    def _goes_on_with(self, model: object, question: object, method: Method) -> bool:
+    def takes(self, model: object, question: object, method: Method) -> bool:
+        """Return whether this method goes on with the call; only the first one does."""
         same = self._model is model and question is not None and self._question is question
-        if not same or method in self._methods or not self._goes_on:
+        if not same or method in self.methods or not self._goes_on:
             return False
         self._goes_on = False
         return True
