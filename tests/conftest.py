@@ -13,6 +13,7 @@ from opentelemetry.context import Context, attach, get_current
 
 from otel_audit import set_audit_provider
 from tests.disk import mounted
+from tests.optional import left_out
 
 STRICT = os.environ.get("OTEL_AUDIT_TEST_STRICT") == "1"
 """Where set, a test that is skipped fails: continuous integration has all that the tests need."""
@@ -37,6 +38,14 @@ def pytest_configure() -> None:
         if name.startswith("OTEL_") and not name.startswith("OTEL_AUDIT_TEST_"):
             del os.environ[name]
     os.environ["OTEL_SERVICE_NAME"] = "test"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what a run of all tests leaves out."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and (names := left_out()):
+        terminalreporter.section("left out")
+        for name in names:
+            terminalreporter.line(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

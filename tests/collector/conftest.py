@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.collector.collectors import CONFIGURATIONS, Collector
+from tests.collector.collectors import Collector
 from tests.disk import mounted
+from tests.optional import built_collector
 
 _GIVEN = os.environ.get("OTEL_AUDIT_TEST_COLLECTOR")
 
 
-def _built() -> Path:
-    """Return where `collector-config/build` puts the binary."""
-    digest = hashlib.sha256((CONFIGURATIONS / "builder.yaml").read_bytes()).hexdigest()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "otel-audit" / "collector" / digest / "otelcol"
-
-
-BINARY = Path(_GIVEN) if _GIVEN is not None else _built()
+BINARY = Path(_GIVEN) if _GIVEN is not None else built_collector()
 
 # Left out, not skipped: nothing is skipped where OTEL_AUDIT_TEST_STRICT is set. Where OTEL_AUDIT_TEST_COLLECTOR is
 # set they are collected in any case, and a missing binary is an error.

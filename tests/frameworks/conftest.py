@@ -14,10 +14,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_audit import verify_log
 from otel_audit.testing import CapturedAudit, capture_audit
+from tests.optional import FRAMEWORKS
 
 # Left out, not skipped: nothing is skipped where OTEL_AUDIT_TEST_STRICT is set. Where
 # OTEL_AUDIT_TEST_FRAMEWORKS is set they are collected in any case, and a missing package is an error.
-FRAMEWORKS = ("agents", "langchain_core", "langgraph", "pydantic_ai", "llama_index")
 collect_ignore_glob = (
     []
     if "OTEL_AUDIT_TEST_FRAMEWORKS" in os.environ or all(find_spec(name) is not None for name in FRAMEWORKS)
