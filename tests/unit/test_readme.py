@@ -170,7 +170,7 @@ def test_the_decorated_example_writes_intent_and_outcome(tmp_path: Path, environ
     assert intent["attributes"]["audit.delegation"] == ["ada@example.com", "support-agent"]
     assert intent["attributes"]["audit.target.id"] == "A-1027"
     assert intent["attributes"]["audit.arguments"] == {"order_id": "A-1027", "amount": 12.5}
-    assert b"4111" not in (tmp_path / "audit.jsonl").read_bytes()
+    assert b"4111 1111" not in (tmp_path / "audit.jsonl").read_bytes()
 
 
 def test_the_collector_example_sends_the_record(tmp_path: Path, environ: dict[str, str]) -> None:
