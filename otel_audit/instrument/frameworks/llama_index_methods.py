@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from otel_audit.errors import AuditConfigError
+from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
-
-T = TypeVar("T")
 
 
 class Method(NamedTuple):
@@ -161,17 +160,6 @@ def entered(instance: object, method: Method, *, last: bool = False) -> Iterator
 def stepping(inside: Inside) -> AbstractContextManager[None]:
     """Take one step of a generator as a part of the act that it was made in."""
     return having(_inside, inside)
-
-
-@contextmanager
-def having(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Set a variable for a block, also of a coroutine that is closed in another context than it began in."""
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            variable.reset(token)
 
 
 def _renew_lock() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from otel_audit.errors import AuditError
-from otel_audit.instrument.frameworks.llama_index_methods import having
+from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import wrap
 
 

@@ -7,17 +7,16 @@ set around each act, from the agents that the run was handed to until then.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from otel_audit.instrument.frameworks.act import handoff
 from otel_audit.instrument.frameworks.auditor import Auditor
+from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
-
-T = TypeVar("T")
 
 MAX_AGENTS: Final = 32
 """Of a chain; of a run that is handed to and fro without end, the first and the latest are kept."""
@@ -57,17 +56,6 @@ def running(agent: str | None) -> Iterator[None]:
     """Say that a run begins here, with this agent acting already."""
     with having(_run, None if agent is None else _Run((agent,))):
         yield
-
-
-@contextmanager
-def having(variable: ContextVar[T], value: T) -> Iterator[None]:
-    """Set a variable for a block, also of a coroutine that is closed in another context than it began in."""
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            variable.reset(token)
 
 
 @contextmanager

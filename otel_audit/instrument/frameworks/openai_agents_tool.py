@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_audit.instrument.frameworks.act import parsed_arguments, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.openai_agents_handoff import acting, current_agent, having
+from otel_audit.instrument.frameworks.openai_agents_handoff import acting, current_agent
+from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.action import error_type_of
 
