@@ -132,12 +132,14 @@ class Writer:
                 file.check_path()
                 file.checked_ns = now_ns
             # a segment that is just being begun, as another writer could not, is not closed without an entry
-            if (rotate and file.before is None) or self._is_full(file, tickets, now_ns):
+            asked = rotate and file.before is None
+            while asked or self._is_full(file, tickets, now_ns):
                 if not wait:
                     files.unlock(file.fd)
                     return False
+                asked = False
                 file = self._rotate(file, now_ns)
-                now_ns = time_ns()  # others may have written the next segment's first entries meanwhile
+                now_ns = time_ns()  # others may have written to the next segment meanwhile, or filled it
             self._look(now_ns)
             if self._unsettled.claim is not None and not wait:
                 self._unsettled.give_back()

@@ -14,6 +14,7 @@ import pytest
 
 from otel_audit.errors import AuditConfigError, AuditError, AuditLogPoisonedError, AuditWriteError
 from otel_audit.ledger import Ledger, Ticket, files, segments, writer
+from otel_audit.ledger.active import ActiveFile
 from otel_audit.reader import verify_log
 from tests import chain
 from tests.chain import Line, check_log
@@ -108,6 +109,28 @@ class TestWhen:
                 one.close()
         assert [file.stat().st_size for file in chain.segments(path) if file.stat().st_size > MIN_BYTES] == []
         assert names(sound(path)).count("closed") == 17
+
+    def test_the_next_segment_is_full_already(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Others who fill the next segment while a writer waits to open it make it begin one more."""
+        one, other = (ledger(path, max_segment_bytes=MIN_BYTES) for _ in range(2))
+        with closing(one, other):
+            while not path.exists() or path.stat().st_size < MIN_BYTES - 7000:
+                one.append(draft())
+            open_again = writer.Writer._open_again
+
+            def slowly(self: writer.Writer, file: ActiveFile) -> ActiveFile:
+                if self is not one._writer:
+                    return open_again(self, file)
+                files.unlock(file.fd)
+                while segment(path, 2).stat().st_size < MIN_BYTES - 7000:
+                    other.append(draft())
+                return open_again(self, file)
+
+            monkeypatch.setattr(writer.Writer, "_open_again", slowly)
+            one.append(draft(size_bytes=5000))
+        assert len(chain.segments(path)) == 3
+        assert [file.stat().st_size for file in chain.segments(path) if file.stat().st_size > MIN_BYTES] == []
+        sound(path)
 
     def test_by_age(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A segment is closed once its first entry is as old as the limit, whoever wrote that."""
