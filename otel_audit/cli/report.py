@@ -1,0 +1,140 @@
+"""``otel-audit report``: one HTML page that shows what a log holds, and proves it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from otel_audit.cli import status, verdict
+from otel_audit.cli.progress import progress
+from otel_audit.cli.selecting import add_selection, selection_from
+from otel_audit.cli.text import path_text, plural, visible
+from otel_audit.cli.trace_link import OTEL_AUDIT_TRACE_URL
+from otel_audit.cli.verify import anchor, log_path, read_anchors
+from otel_audit.errors import AuditError
+from otel_audit.query.new_file import new_file
+from otel_audit.reader import verify_log
+from otel_audit.report.report import DEFAULT_MAX_ENTRIES, write_report
+from otel_audit.selection import Selection
+from otel_audit.verify.anchors import parse_anchor
+
+SUMMARY: Final = "make an HTML page that shows a log and proves it"
+DESCRIPTION: Final = """\
+Make one HTML file that an assessor opens in a browser, without a network: what the agents did, and
+whether the record is whole. The page carries the exact lines and checks them itself; of a log with
+more than --max-entries it carries those that matter most, and says so. What it carries can be read
+by whoever has the file."""
+EPILOG: Final = """\
+exit status:
+  0    the page was made, and the log has no errors
+  1    the page was made, and it shows errors
+  2    wrong usage, or something that cannot be read or written: no page
+
+example:
+  otel-audit report audit.jsonl -o report.html"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    parser.add_argument("path", metavar="LOG", type=log_path, help="a log, a segment of one, a folder, or a pattern")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", type=log_path, help="the page")
+    parser.add_argument("--force", action="store_true", help="write in place of a file that is there")
+    parser.add_argument("--title", metavar="TEXT", help="title of the page (default: the log's name)")
+    parser.add_argument(
+        "--max-entries",
+        type=_count,
+        default=DEFAULT_MAX_ENTRIES,
+        metavar="N",
+        help=f"how many entries the page carries at most (default: {DEFAULT_MAX_ENTRIES:,})",
+    )
+    parser.add_argument(
+        "--anchor",
+        dest="anchors",
+        action="append",
+        default=[],
+        type=anchor,
+        metavar="SEQ:HASH",
+        help="a receipt, or another proof of an entry from outside the log; may be repeated",
+    )
+    parser.add_argument(
+        "--anchor-file",
+        dest="anchor_files",
+        action="append",
+        default=[],
+        type=log_path,
+        metavar="FILE",
+        help="a file with one anchor a line",
+    )
+    parser.add_argument("--hmac-key-file", type=log_path, metavar="FILE", help="the key: checks every hmac")
+    add_selection(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify the log, write its page, and return the exit status."""
+    selection = selection_from(arguments)
+    anchors = list(arguments.anchors)
+    for name in arguments.anchor_files:
+        anchors += read_anchors(name)
+    trace_url = _trace_url(os.environ)
+    report = verify_log(arguments.path, hmac_key_file=arguments.hmac_key_file, anchors=anchors)
+    if not report.segments:  # missing, empty, or of a version that is not known
+        raise AuditError(verdict.finding_text(report.findings[0]))
+    size = sum(segment.size_bytes for segment in report.segments)
+    name = path_text(os.path.basename(report.path))
+    with new_file(arguments.output, replace=arguments.force) as file, progress("bytes") as shown:
+        read = 0
+
+        def told(count: int) -> None:
+            nonlocal read
+            read += count
+            shown(read, size)
+
+        write_report(
+            file,
+            report,
+            verdict.as_json(report, len(anchors)),
+            title=arguments.title or f"Audit report: {name}",
+            anchors=[parse_anchor(each) for each in anchors],
+            selection=selection,
+            selection_text=_selection_text(selection),
+            max_entries=arguments.max_entries,
+            trace_url=trace_url,
+            told=told,
+        )
+    print(f"{visible(path_text(arguments.output))}: {plural(report.entries, 'entry', 'entries')}", file=sys.stderr)
+    return status.FOUND if report.errors else status.OK
+
+
+def _selection_text(selection: Selection) -> str:
+    """Return what is told of, for people."""
+    parts = []
+    for name in Selection.__slots__:
+        value = getattr(selection, name)
+        if value is not None and value != ():
+            said = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            parts.append(f"{name.removesuffix('_ns').removesuffix('s').replace('_', ' ')} {said}")
+    return "; ".join(parts)
+
+
+def _trace_url(environ: Mapping[str, str]) -> str | None:
+    """Return the address of a trace; only one that a browser opens as a page.
+
+    Raises:
+        AuditError: It is another, or it does not say where the trace id belongs.
+    """
+    template = environ.get(OTEL_AUDIT_TRACE_URL, "").strip()
+    if not template:
+        return None
+    if "{trace_id}" not in template or not template.startswith(("https://", "http://")):
+        expected = "an address that begins with https:// or http:// and has {trace_id} in it"
+        raise AuditError(f"{OTEL_AUDIT_TRACE_URL}: expected {expected}, got {template!r}")
+    return template
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:8]) >= 1 and len(text) <= 7):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 9,999,999, got {text!r}")
+    return int(text)

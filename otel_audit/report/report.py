@@ -1,0 +1,206 @@
+"""`write_report`: from a verified log to its page."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, Final, NamedTuple
+
+from otel_audit import __version__
+from otel_audit.entry import MalformedLineError, parse_entry
+from otel_audit.line import format_time
+from otel_audit.log_files import find_log
+from otel_audit.report.choice import choose
+from otel_audit.report.page import write_page
+from otel_audit.report.stretch import Reading, count_log, open_again
+from otel_audit.report.summary import summarize
+from otel_audit.report.timeline import Timeline, timeline
+from otel_audit.selection import Selection
+from otel_audit.verify import VerifyReport
+from otel_audit.verify.anchors import Anchor
+from otel_audit.verify.finding import REMEDIES
+from otel_audit.verify.segment import Segment, read_blocks
+
+DEFAULT_MAX_ENTRIES: Final = 20_000
+MAX_CARRIED_BYTES: Final = 256 << 20
+"""Of lines, before they are compressed: what a browser holds with ease."""
+
+_SEQ: Final = re.compile(rb'\n\{"seq":([0-9]{1,16}),')
+_WINDOW_BYTES: Final = 2 << 20  # holds a whole line, however long
+
+
+class Carried(NamedTuple):
+    """A line that the page carries, and where it stands: segment from 0, line from 1."""
+
+    segment: int
+    line_number: int
+    line: bytes
+
+
+def write_report(
+    file: IO[bytes],
+    report: VerifyReport,
+    verification: Mapping[str, Any],
+    *,
+    title: str,
+    anchors: Sequence[Anchor] = (),
+    selection: Selection | None = None,
+    selection_text: str = "",
+    max_entries: int = DEFAULT_MAX_ENTRIES,
+    trace_url: str | None = None,
+    told: Callable[[int], None] | None = None,
+) -> None:
+    """Write the page of a log.
+
+    Reads the log again, up to the lengths that were verified; memory grows with the entries that
+    the page carries, and with the number of different names.
+
+    Args:
+        file: To write to.
+        report: Of the whole log.
+        verification: The same as one element of ``logs`` in docs/verify.schema.json.
+        title: Of the page.
+        anchors: What the log was held against.
+        selection: The entries to tell of; None: all. Integrity is always that of the whole log.
+        selection_text: The same for people.
+        max_entries: How many entries the page carries at most.
+        trace_url: Where a trace is shown: an address with ``{trace_id}``.
+        told: Is told of bytes read.
+
+    Raises:
+        AuditVerifyError: The log can no longer be read, or has become shorter.
+    """
+    with contextlib.ExitStack() as stack:
+        segments = open_again(report, stack)
+        wanted = selection or Selection()
+        proven = not any(one.severity == "error" or one.kind == "recovered" for one in report.findings)
+        reading = Reading(report, _timeline(segments), wanted, proven, max_entries)
+        totals, latest = count_log(reading, segments, told)
+        totals.finish()
+        whole = not wanted and totals.entries <= max_entries and _bytes(segments) <= MAX_CARRIED_BYTES
+        pieces: Iterator[bytes]
+        embedded: dict[str, Any] = {"whole": whole, "entries": totals.entries, "of": report.entries}
+        if whole:
+            checksums = find_log(report.path).checksums()
+            embedded["first_name"] = find_log(report.path).first_name
+            embedded["segments"] = [
+                {"name": segment.name, "number": segment.number, "size": segment.size_bytes} for segment in segments
+            ]
+            embedded["checksums"] = {"path": os.path.basename(checksums.path), "digests": checksums.digests}
+            pieces = _all_bytes(segments)
+        else:
+            found = {finding.seq for finding in report.findings if finding.seq is not None}
+            known = set(latest) if wanted else found
+            seqs = choose(itertools.chain(totals.seqs, found & known), latest, max_entries, neighbours=not wanted)
+            lines = _carried(segments, seqs)
+            embedded["entries"] = len(lines)
+            embedded["lines"] = [[line.segment, line.line_number] for line in lines]
+            pieces = (line.line + b"\n" for line in lines)
+        summary = {
+            "title": title,
+            "made": format_time(time.time_ns()).decode(),
+            "version": __version__,
+            "selection": selection_text,
+            "trace_url": trace_url,
+            "anchors": [{"seq": anchor.seq, "hash": anchor.hash} for anchor in anchors],
+            "remedies": REMEDIES,
+            "embedded": embedded,
+            **summarize(totals, reading.timeline, _without_folders(verification)),
+        }
+        write_page(file, title, summary, pieces)
+
+
+def _without_folders(verification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a verification with base names for paths: where a log lay is nobody's business."""
+
+    def base(part: Mapping[str, Any]) -> dict[str, Any]:
+        return {**part, "path": os.path.basename(part["path"])}
+
+    return {
+        **base(verification),
+        "segments": [base(segment) for segment in verification["segments"]],
+        "findings": [base(finding) for finding in verification["findings"]],
+    }
+
+
+def _timeline(segments: Sequence[Segment]) -> Timeline:
+    """Return the steps from the first entry of the log to its last."""
+    first = next((time for segment in segments for time in _times(segment.read(0, _WINDOW_BYTES))), None)
+    last = None
+    for segment in reversed(segments):
+        start = max(0, segment.size_bytes - _WINDOW_BYTES)
+        for found in _times(segment.read(start, segment.size_bytes - start)):
+            last = found
+        if last is not None:
+            break
+    epoch = format_time(0).decode()
+    return timeline(first or epoch, last or first or epoch)
+
+
+def _times(data: bytes) -> Iterator[str]:
+    for line in data.split(b"\n"):
+        try:
+            yield parse_entry(line).time
+        except MalformedLineError:
+            continue
+
+
+def _bytes(segments: Sequence[Segment]) -> int:
+    return sum(segment.size_bytes for segment in segments)
+
+
+def _all_bytes(segments: Sequence[Segment]) -> Iterator[bytes]:
+    for segment in segments:
+        for offset in range(0, segment.size_bytes, 1 << 20):
+            yield segment.read(offset, min(1 << 20, segment.size_bytes - offset))
+
+
+def _carried(segments: Sequence[Segment], seqs: frozenset[int]) -> list[Carried]:
+    """Return the lines with these ``seq``, in their order, as many as fit."""
+    found: dict[int, Carried] = {}
+    ordered = sorted(seqs)
+    room = MAX_CARRIED_BYTES
+    for index, segment in enumerate(segments):
+        number = 1
+        for block in read_blocks(segment):
+            if block.kind != "lines":
+                number += block.kind in ("end", "tail")
+                continue
+            data = b"\n%b\n" % block.data
+            lines = data.count(b"\n") - 1
+            for seq, start in _places(data, lines, ordered):
+                if seq in found:
+                    continue
+                line = data[start : data.index(b"\n", start)]
+                room -= len(line)
+                if room > 0:
+                    found[seq] = Carried(index, number + data.count(b"\n", 1, start), line)
+            number += lines
+    return [found[seq] for seq in ordered if seq in found]
+
+
+def _places(data: bytes, lines: int, ordered: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ``seq`` of each line that is wanted, and where it begins.
+
+    Args:
+        data: Lines, an LF before and behind each.
+        lines: How many they are.
+        ordered: What is wanted, ascending.
+    """
+    first, last = _SEQ.match(data), _SEQ.match(data, data.rfind(b"\n", 0, -1))
+    if first is not None and last is not None and int(last[1]) - int(first[1]) == lines - 1:
+        # Most likely one line follows the other, and only those that are wanted have to be looked for.
+        low, high = bisect_left(ordered, int(first[1])), bisect_right(ordered, int(last[1]))
+        places = [(seq, data.find(b'\n{"seq":%d,' % seq) + 1) for seq in ordered[low:high]]
+        if all(start for _, start in places):
+            yield from places
+            return
+    wanted = set(ordered)
+    for match in _SEQ.finditer(data):
+        if int(match[1]) in wanted:
+            yield int(match[1]), match.start() + 1

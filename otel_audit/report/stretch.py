@@ -1,0 +1,156 @@
+"""A log read for its report: in stretches of bytes, each by a process of its own where that pays."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from otel_audit.entry import MalformedLineError, parse_entry, parse_line
+from otel_audit.errors import AuditVerifyError
+from otel_audit.log_files import find_log
+from otel_audit.report.tally import Tally, Totals
+from otel_audit.report.timeline import Timeline
+from otel_audit.scan import Scanner
+from otel_audit.selection import Selection
+from otel_audit.verify import VerifyReport
+from otel_audit.verify.segment import Segment, lines_from, read_blocks
+
+_MIN_BYTES: Final = 64 << 20
+"""A log shorter than this is read in one piece: processes take some time to begin."""
+_MAX_WORKERS: Final = 8
+_STRETCHES: Final = 4  # of each process
+
+Range = tuple[int, int, int]
+"""Of a segment (from 0): the first byte, and the one behind the last; both at the start of a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read, and how.
+
+    Attributes:
+        selection: What is wanted.
+        proven: The verifier found every line to be one of the format: any parser reads the same in it.
+        most: How many ``seq`` of the latest entries are wanted.
+    """
+
+    report: VerifyReport
+    timeline: Timeline
+    selection: Selection
+    proven: bool
+    most: int
+
+
+def open_again(report: VerifyReport, stack: contextlib.ExitStack) -> list[Segment]:
+    """Return the segments that were verified, as long as they were then.
+
+    Raises:
+        AuditVerifyError: The log can no longer be read, or has become shorter.
+    """
+    sizes = {summary.path: summary.size_bytes for summary in report.segments}
+    segments = []
+    for segment in find_log(report.path).open(stack, patient=False):
+        size = sizes.get(segment.path)
+        if size is None:
+            continue  # begun since
+        if segment.size_bytes < size:
+            raise AuditVerifyError(f"{segment.path}: it became shorter while the report was made")
+        segments.append(replace(segment, size_bytes=size))
+    return segments
+
+
+def count_log(
+    reading: Reading, segments: Sequence[Segment], told: Callable[[int], None] | None
+) -> tuple[Totals, list[int]]:
+    """Return what a log adds up to, and the ``seq`` of the latest entries that are wanted.
+
+    Args:
+        reading: What is wanted.
+        segments: The log, open.
+        told: Is told of bytes read.
+    """
+    size = sum(segment.size_bytes for segment in segments)
+    workers = min(len(os.sched_getaffinity(0)), _MAX_WORKERS) if sys.platform == "linux" else 1
+    totals, latest = Totals(), deque[int](maxlen=reading.most)
+    if size >= _MIN_BYTES and workers > 1:
+        ranges = _ranges(segments, size // (workers * _STRETCHES))
+        with contextlib.suppress(BrokenProcessPool):  # whatever became of a process, the log is read again in one piece
+            for (_, start, stop), found in zip(ranges, _apart(reading, ranges, workers), strict=True):
+                totals.add(found[0])
+                latest.extend(found[1])
+                if told is not None:
+                    told(stop - start)
+            return totals, list(latest)
+        totals, latest = Totals(), deque[int](maxlen=reading.most)
+    for index, segment in enumerate(segments):
+        found = _count(reading, segments, (index, 0, segment.size_bytes))
+        totals.add(found[0])
+        latest.extend(found[1])
+        if told is not None:
+            told(segment.size_bytes)
+    return totals, list(latest)
+
+
+def _apart(reading: Reading, ranges: Sequence[Range], workers: int) -> Iterator[tuple[Totals, list[int]]]:
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+    try:
+        yield from pool.map(_count_alone, [reading] * len(ranges), ranges)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _count_alone(reading: Reading, stretch: Range) -> tuple[Totals, list[int]]:
+    """Count a stretch in a process of its own, which has no file in common with another."""
+    with contextlib.ExitStack() as stack:
+        return _count(reading, open_again(reading.report, stack), stretch)
+
+
+def _count(reading: Reading, segments: Sequence[Segment], stretch: Range) -> tuple[Totals, list[int]]:
+    index, start, stop = stretch
+    tally, latest = Tally(reading.timeline), deque[int](maxlen=reading.most)
+    for members in _members(reading, replace(segments[index], size_bytes=stop), start):
+        tally.add(members)
+        latest.append(members["seq"])
+    return tally.totals(), list(latest)
+
+
+def _members(reading: Reading, segment: Segment, start: int) -> Iterator[dict[str, Any]]:
+    """Yield the members of each line that is wanted."""
+    scanner, selection, proven = Scanner(reading.selection), reading.selection, reading.proven
+    for block in read_blocks(segment, start):
+        if block.kind != "lines":
+            continue
+        for _, line in scanner.lines(block.data):
+            try:
+                if selection and not selection.matches(parse_entry(line)):
+                    continue
+                yield orjson.loads(line) if proven else parse_line(line)
+            except (MalformedLineError, orjson.JSONDecodeError):
+                continue  # a finding says so
+
+
+def _ranges(segments: Sequence[Segment], size: int) -> list[Range]:
+    """Cut the segments into stretches of about so many bytes, each at the start of a line."""
+    ranges = []
+    for index, segment in enumerate(segments):
+        start = 0
+        while start < segment.size_bytes:
+            stop = min(start + size, segment.size_bytes)
+            if segment.size_bytes - stop < size // 2:
+                stop = segment.size_bytes
+            if stop < segment.size_bytes:
+                line = next(iter(lines_from(segment, stop, 1 << 12)), None)
+                stop = segment.size_bytes if line is None else line[0] + len(line[1]) + 1
+            ranges.append((index, start, stop))
+            start = stop
+    return ranges

@@ -1,0 +1,116 @@
+"""What a page says besides the lines: the tally, and the verification, as one JSON value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from otel_audit import semconv
+from otel_audit.report.tally import OTHERS, RESULTS, Totals
+from otel_audit.report.timeline import Timeline
+
+_MOST_ACTORS: Final = 60
+_MOST_EVENTS: Final = 40
+_MOST_LISTED: Final = 40
+_MOST_FINDINGS: Final = 500
+
+N = TypeVar("N", bound=Hashable)
+
+
+def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tally in the form that the page's script reads.
+
+    Args:
+        tally: Finished.
+        timeline: Its steps.
+        verification: One element of ``logs`` in docs/verify.schema.json.
+    """
+    actors = _leading((cell[0] for cell in tally.cells), tally.cells.values(), _MOST_ACTORS)
+    events = _leading((cell[1] for cell in tally.cells), tally.cells.values(), _MOST_EVENTS)
+    principals = _leading((flow[0] for flow in tally.flows), tally.flows.values(), _MOST_ACTORS)
+    cells: Counter[tuple[int, int, int, int]] = Counter()
+    for (actor, event, result, step), count in tally.cells.items():
+        cells[step, _index(actors, actor), _index(events, event), RESULTS.index(result)] += count
+    flows: Counter[tuple[int, int, int, int]] = Counter()
+    for (principal, actor, event, result), count in tally.flows.items():
+        key = _index(principals, principal), _index(actors, actor), _index(events, event), RESULTS.index(result)
+        flows[key] += count
+    findings = verification["findings"]
+    return {
+        "period": {"first": tally.first_time if tally.entries else "", "last": tally.last_time},
+        "timeline": {
+            "start_ms": timeline.start_ns // 1_000_000,
+            "step_ms": timeline.step_ns // 1_000_000,
+            "bins": timeline.bins,
+        },
+        "entries": tally.entries,
+        "actions": tally.actions,
+        "traces": len(tally.traces),
+        "actor_count": len({flow[1] for flow in tally.flows} - {OTHERS}),
+        "results": RESULTS,
+        "actors": actors,
+        "events": events,
+        "principals": principals,
+        "cells": [[*key, count] for key, count in sorted(cells.items())],
+        "flows": [[*key, count] for key, count in sorted(flows.items())],
+        "targets": [[name, kind, count] for (name, kind), count in _most(tally.targets)],
+        "services": _most(tally.services),
+        "delegations": [[list(chain), count] for chain, count in _most(tally.delegations)],
+        "decisions": _most(tally.decisions),
+        "errors": _most(tally.errors),
+        "log_event_counts": dict(tally.log_event_counts),
+        "log_events": [
+            {
+                "event_name": event.event_name,
+                "seq": event.seq,
+                "time": event.time,
+                "attributes": {
+                    name: value if isinstance(value, int | float | str | bool) else str(value)
+                    for name, value in event.attributes.items()
+                    if name in _OF_LOG_EVENTS
+                },
+            }
+            for event in tally.log_events
+        ],
+        "verification": {
+            **verification,
+            "findings": findings[:_MOST_FINDINGS],
+            "findings_left_out": max(0, len(findings) - _MOST_FINDINGS),
+            "unfinished": verification["unfinished"][:_MOST_FINDINGS],
+        },
+    }
+
+
+_OF_LOG_EVENTS: Final = frozenset(
+    {
+        semconv.AUDIT_WRITER_ID,
+        semconv.AUDIT_DROPPED_COUNT,
+        semconv.AUDIT_DROPPED_FIRST_TIME,
+        semconv.AUDIT_DROPPED_LAST_TIME,
+        semconv.AUDIT_VOIDED_FIRST,
+        semconv.AUDIT_VOIDED_LAST,
+        semconv.AUDIT_FRAGMENT_LENGTH,
+        semconv.AUDIT_SEGMENT_NUMBER,
+        semconv.AUDIT_SEGMENT_NEXT,
+        semconv.ERROR_TYPE,
+        "audit.writer.entries",
+        "audit.writer.dropped",
+    }
+)
+
+
+def _most(counts: Mapping[N, int]) -> list[tuple[N, int]]:
+    return Counter(counts).most_common(_MOST_LISTED)
+
+
+def _leading(names: Iterable[str], counts: Iterable[int], most: int) -> list[str]:
+    totals: Counter[str] = Counter()
+    for name, count in zip(names, counts, strict=True):
+        totals[name] += count
+    leading = [name for name, _ in totals.most_common(most) if name != OTHERS]
+    return [*leading, OTHERS] if len(totals) > len(leading) else leading
+
+
+def _index(names: list[str], name: str) -> int:
+    return names.index(name) if name in names else len(names) - 1

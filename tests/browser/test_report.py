@@ -1,0 +1,377 @@
+"""What the report's page proves, and what it does not let happen."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from otel_audit import verify_log
+from otel_audit.cli import main
+from otel_audit.verify import Finding
+from tests import logs
+from tests.browser.opened import Opened
+from tests.optional import axe
+
+CASES = sorted((Path(__file__).parent.parent / "vectors/logs").iterdir())
+_LINES = re.compile(rb'<script type="application/gzip" class="lines">([^<]*)</script>\n')
+
+
+def write_log(folder: Path, members: list[dict[str, Any]]) -> Path:
+    """Write a log of these entries, with its ``opened`` before them."""
+    path = folder / "audit.jsonl"
+    path.write_bytes(logs.join(logs.chain([logs.opened(), *members])))
+    return path
+
+
+def entry(seq: int, event_name: str = "mcp.tool.call", **changed: Any) -> dict[str, Any]:
+    """Return the members of an entry, some of them changed; ``body`` stands where the format wants it."""
+    members = logs.entry(seq, event_name) | changed
+    body = {"body": members.pop("body")} if "body" in members else {}
+    return {name: members[name] for name in ("seq", "time", "event_name")} | body | members
+
+
+def write_plain_log(folder: Path, count: int = 40) -> Path:
+    """Write a log in which some things go wrong."""
+    members = []
+    for seq in range(2, count + 1):
+        attributes = logs.attributes(seq)
+        if seq % 7 == 0:
+            attributes |= {"audit.outcome": "failure", "error.type": "TimeoutError"}
+        if seq % 11 == 0:
+            attributes |= {"audit.decision": "block", "audit.reason": "over the limit"}
+        members.append(entry(seq, attributes=attributes))
+    return write_log(folder, members)
+
+
+def report(log: Path, *options: str, status: int = 0) -> Path:
+    """Make the page of a log."""
+    path = log.with_name("report.html")
+    assert main(["report", str(log), "-o", str(path), "--force", *options]) == status
+    return path
+
+
+def carried(page: Path) -> bytes:
+    """Return the lines that a page carries."""
+    return gzip.decompress(b"".join(map(base64.b64decode, _LINES.findall(page.read_bytes()))))
+
+
+def carry(page: Path, data: bytes) -> None:
+    """Put other lines into a page."""
+    text = b'<script type="application/gzip" class="lines">%b</script>\n' % base64.b64encode(gzip.compress(data))
+    content = _LINES.sub(b"", page.read_bytes())
+    page.write_bytes(content.replace(b"</body>", text + b"</body>"))
+
+
+class TestProof:
+    def test_a_sound_log_is_green(self, tmp_path: Path, opened: Opened) -> None:
+        """A page opened from a file, without a network, checks its lines and says that they are intact."""
+        opened.open(report(write_plain_log(tmp_path)))
+        assert opened.is_green
+        assert opened.verdict == "Intact, unanchored"
+        assert "hashed all 40 entries again" in opened.page.inner_text(".verdict")
+
+    @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+    def test_one_byte_changed_is_red(self, tmp_path: Path, opened: Opened, place: float) -> None:
+        """One byte of the carried lines changed: the page is red, and names the line."""
+        page = report(write_plain_log(tmp_path))
+        data = bytearray(carried(page))
+        at = data.index(b'"mcp.tool.call"', int(len(data) * place)) + 2
+        data[at] ^= 1
+        carry(page, bytes(data))
+        line = data.count(b"\n", 0, at) + 1
+        opened.open(page)
+        assert not opened.is_green
+        assert opened.verdict == "Not intact"
+        assert [(shown.kind, shown.where) for shown in opened.findings(".verdict") if shown.severity == "error"] == [
+            ("edited", f"audit.jsonl, line {line}, entry {line}")
+        ]
+
+    def test_a_page_cut_short_says_so(self, tmp_path: Path, opened: Opened) -> None:
+        """A page whose data cannot be read is damaged, not intact."""
+        page = report(write_plain_log(tmp_path))
+        page.write_bytes(_LINES.sub(lambda found: found[0][: len(found[0]) // 2] + b"</script>", page.read_bytes()))
+        opened.page.goto(page.as_uri())
+        opened.page.wait_for_selector("html[data-checked=yes]")
+        assert not opened.is_green
+        assert opened.verdict == "This page is damaged"
+        opened.complaints.clear()
+
+    def test_a_chain_sealed_anew_is_not_the_record(self, tmp_path: Path, opened: Opened) -> None:
+        """Lines altered and sealed anew fit together, but they are not those that the page was made of."""
+        page = report(write_plain_log(tmp_path))
+        other = logs.join(logs.chain([logs.opened(), *(logs.entry(seq) for seq in range(2, 41))]))
+        carry(page, other)
+        opened.open(page)
+        assert not opened.is_green
+        assert opened.verdict in ("Not the record this report was made from", "This page is damaged")
+        opened.complaints.clear()
+
+    def test_an_anchor_is_checked(self, tmp_path: Path, opened: Opened) -> None:
+        """A receipt that the reader types in anchors the record; a wrong one is told."""
+        log = write_plain_log(tmp_path)
+        lines = log.read_bytes().splitlines()
+        opened.open(report(log))
+        opened.page.fill("#anchor", f"20:{logs.hash_of(lines[19])}")
+        opened.page.click(".anchor button")
+        opened.page.wait_for_selector("text=It agrees with 1 anchor from outside, up to entry 20")
+        assert opened.verdict == "Intact, anchored"
+        opened.page.fill("#anchor", f"50:{'0' * 64}")
+        opened.page.click(".anchor button")
+        opened.page.wait_for_selector(".verdict.bad")
+        assert [shown.kind for shown in opened.findings(".verdict")] == ["truncated (10)"]
+        opened.page.fill("#anchor", "nonsense")
+        opened.page.click(".anchor button")
+        assert "expected SEQ:HASH" in opened.page.inner_text(".anchor .problem")
+
+    def test_a_part_says_what_it_proves(self, tmp_path: Path, opened: Opened) -> None:
+        """A page with some of the entries says which it proves, and tells apart what it was told."""
+        opened.open(report(write_plain_log(tmp_path, 200), "--max-entries", "50"))
+        text = opened.page.inner_text(".verdict")
+        assert opened.verdict == "50 entries proved, the rest as told"
+        assert "Proved here: 50 entries of 200" in text
+        assert "Not proved here: the other 150 entries" in text
+        assert "What otel-audit verify said" in opened.page.inner_text(".told")
+        assert "This page carries 50 of 200 entries" in opened.page.inner_text("#entries")
+
+    def test_a_changed_byte_in_a_part_is_red(self, tmp_path: Path, opened: Opened) -> None:
+        """One byte changed in a page with some of the entries is found, too, with the line in the log."""
+        page = report(write_plain_log(tmp_path, 200), "--max-entries", "50")
+        lines = carried(page).split(b"\n")
+        seq = json.loads(lines[7])["seq"]
+        lines[7] = lines[7].replace(b"mcp.tool.call", b"mcp.tool.cell")
+        carry(page, b"\n".join(lines))
+        opened.open(page)
+        assert not opened.is_green
+        assert (opened.findings(".verdict")[0].kind, opened.findings(".verdict")[0].where) == (
+            "edited",
+            f"audit.jsonl, line {seq}, entry {seq}",
+        )
+
+    def test_a_log_with_faults_makes_a_red_page(self, tmp_path: Path, opened: Opened) -> None:
+        """Of a log that is not intact there is a page, it is red, and the command exits with 1."""
+        log = write_plain_log(tmp_path)
+        log.write_bytes(log.read_bytes().replace(b'"seq":20', b'"seq":21', 1))
+        opened.open(report(log, status=1))
+        assert not opened.is_green
+        assert [shown.kind for shown in opened.findings(".verdict")] == [
+            finding.kind for finding in verify_log(log).findings
+        ]
+        opened.open(report(log, "--max-entries", "10", status=1))
+        assert not opened.is_green
+
+
+class TestTheOriginal:
+    def test_is_verified_whole(self, tmp_path: Path, opened: Opened) -> None:
+        """The log's own file, given to the page, is verified whole and recognised."""
+        log = write_plain_log(tmp_path, 200)
+        opened.open(report(log, "--max-entries", "10"))
+        said = opened.drop(log)
+        assert "Intact, unanchored: 200 entries" in said
+        assert "It ends with the same entry" in said
+
+    def test_truncated_is_found_out_with_an_anchor(self, tmp_path: Path, opened: Opened) -> None:
+        """Cut by its last lines, the log is found out by an anchor, and lacks what the report had."""
+        log = write_plain_log(tmp_path)
+        lines = log.read_bytes().splitlines(keepends=True)
+        opened.open(report(log))
+        log.write_bytes(b"".join(lines[:30]))
+        assert "It lacks the last 10 entries" in opened.drop(log)
+        said = opened.drop(log, anchor=f"40:{logs.hash_of(lines[39].rstrip())}")
+        assert "Not intact" in said
+        assert [shown.kind for shown in opened.findings(".drop-result")] == ["truncated (10)"]
+
+    def test_wrong_files_are_refused(self, tmp_path: Path, opened: Opened) -> None:
+        """Files of two logs, or no log, are refused with what was expected."""
+        log = write_plain_log(tmp_path)
+        opened.open(report(log))
+        other = tmp_path / "other.jsonl"
+        shutil.copy(log, other)
+        assert "expected the files of one log, got audit.jsonl, other.jsonl" in opened.drop(log, other)
+
+    def test_the_corpus_gives_the_same_findings(self, tmp_path: Path, opened: Opened) -> None:
+        """Of each log of the tamper corpus the page finds what `otel-audit verify` finds, and nothing else."""
+        opened.open(report(write_plain_log(tmp_path)))
+        different = []
+        for case in CASES:
+            options = json.loads((case / "case.json").read_text())["options"]
+            files = sorted(case.glob("audit*"))
+            if not any(file.suffix == ".jsonl" for file in files):
+                continue  # there is nothing to give to the page
+            key = options.get("hmac_key_file")
+            anchors = options.get("anchors", [])[:1]
+            found = verify_log(case, anchors=anchors, hmac_key_file=case / key if key else None).findings
+            opened.drop(*files, *([case / key] if key else []), anchor="".join(anchors))
+            shown = sorted(opened.findings(".drop-result"))
+            if shown != sorted(map(_as_shown, found)):
+                different.append((case.name, shown, [_as_shown(finding) for finding in found]))
+        assert different == []
+        assert len(CASES) > 200
+
+
+def _as_shown(finding: Finding) -> tuple[str, str, str]:
+    many = f" ({finding.count:,})" if finding.count > 1 else ""
+    line = "" if finding.line is None else f", line {finding.line:,}"
+    seq = "" if finding.seq is None else f", entry {finding.seq:,}"
+    return f"{finding.kind}{many}", finding.severity, f"{os.path.basename(finding.path)}{line}{seq}"
+
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(1)>",
+    "javascript:alert(1)",
+    "\u202egnp.exe",
+    "\x1b[31mred\x1b[0m\x07",
+    "{{script}} {{summary}} </style><svg onload=alert(1)>",
+    "<!--<script>",
+    "]]>&quot;\" onmouseover=alert(1) '",
+    "__proto__",
+    "constructor",
+)
+
+
+class TestInert:
+    def test_payloads_show_as_text(self, tmp_path: Path, opened: Opened) -> None:
+        """Markup, script addresses, direction marks and escapes in every field do nothing and show as text."""
+        members = []
+        for number, payload in enumerate(PAYLOADS):
+            intent = logs.attributes(2 + 2 * number, **{"audit.phase": "intent"})
+            seq = 3 + 2 * number
+            attributes = logs.attributes(seq) | {
+                "audit.actor.id": payload,
+                "audit.target.id": payload,
+                "audit.delegation": [payload, payload],
+                "audit.reason": payload,
+                "audit.outcome": "failure",
+                "error.type": payload,
+                payload: {payload: payload},
+            }
+            members += [
+                entry(seq - 1, payload, attributes=intent | {"audit.actor.id": payload}),
+                entry(seq, payload, attributes=attributes, body=payload, resource={"service.name": payload}),
+            ]
+        log = write_log(tmp_path, members)
+        page = report(log, "--title", PAYLOADS[5])
+        opened.open(page)
+        assert opened.is_green
+        assert opened.page.inner_text("h1").startswith("{{script}} {{summary}} </style>")
+        assert (
+            opened.page.evaluate("document.querySelectorAll('main img, main script, main a[href^=javascript]').length")
+            == 0
+        )
+        table = opened.page.inner_text("table")
+        assert "</script><img src=x onerror=alert(1)>" in table
+        assert "\\u202egnp.exe" in table
+        assert "\\u001b[31mred" in table
+        for row in range(1, 2 * len(PAYLOADS) + 1):
+            opened.page.click(f"tbody tr:nth-child({row}) button")
+            text = opened.page.inner_text("dialog")
+            assert "✓ its hash is right" in text
+            assert not set(text) & {"\u202e", "\x1b", "\x07"}
+            opened.page.keyboard.press("Escape")
+
+    def test_a_string_of_a_mebibyte(self, tmp_path: Path, opened: Opened) -> None:
+        """A line nearly as long as a line may be is shown in part, and checked whole."""
+        log = write_log(tmp_path, [entry(2, attributes=logs.attributes(2, note="x" * 1_040_000))])
+        opened.open(report(log))
+        assert opened.is_green
+        opened.page.click("tbody tr:nth-child(1) button")
+        assert "characters; the copy has all" in opened.page.inner_text("dialog")
+
+    def test_only_its_own_script_runs(self, tmp_path: Path, opened: Opened) -> None:
+        """The page's policy lets no other script run, and nothing be fetched."""
+        opened.open(report(write_plain_log(tmp_path)))
+        opened.page.evaluate(
+            "() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
+            " document.body.append(s); const i = document.createElement('div');"
+            " i.innerHTML = '<img src=x onerror=\"window.ran = 2\">'; document.body.append(i); }"
+        )
+        opened.page.wait_for_timeout(100)
+        assert opened.page.evaluate("window.ran") is None
+        assert len([c for c in opened.complaints if "Content Security Policy" in c]) >= 2
+        assert opened.page.evaluate("fetch('https://127.0.0.1:9/').then(() => 'fetched', () => 'refused')") == "refused"
+        opened.complaints.clear()
+        opened.requests.clear()
+
+
+class TestReading:
+    def test_filters_stand_in_the_address(self, tmp_path: Path, opened: Opened) -> None:
+        """A choice in a chart filters all others and the table, and an address with it gives the same view."""
+        page = report(write_plain_log(tmp_path))
+        opened.open(page)
+        opened.page.click(".legend button:has-text('blocked')")
+        assert opened.page.url.endswith("#result=blocked")
+        assert opened.page.inner_text(".total").startswith("3 entries")
+        opened.open(page, "#result=failure&entry=14")
+        assert opened.page.inner_text(".total").startswith("5 entries")
+        assert "Entry 14" in opened.page.inner_text("dialog")
+        opened.page.keyboard.press("Escape")
+        opened.page.click(".chip")
+        assert opened.page.inner_text(".total").startswith("39 entries")
+
+    def test_text_is_found(self, tmp_path: Path, opened: Opened) -> None:
+        """What is typed filters by the text of the lines."""
+        opened.open(report(write_plain_log(tmp_path)))
+        opened.page.fill("#search", "over the limit")
+        opened.page.wait_for_selector("text=3 entries, 1 to 3 shown")
+
+    def test_a_trace_has_its_link(self, tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where OTEL_AUDIT_TRACE_URL is set, an entry's trace is a link; no other scheme is taken."""
+        monkeypatch.setenv("OTEL_AUDIT_TRACE_URL", "https://traces.test/{trace_id}#{span_id}")
+        ids = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba90201", "trace_flags": "01"}
+        log = write_log(tmp_path, [entry(2, **ids)])
+        opened.open(report(log), "#entry=2")
+        assert opened.page.get_attribute("dialog a", "href") == (
+            "https://traces.test/4bf92f3577b34da6a3ce929d0e0e4736#00f067aa0ba90201"
+        )
+        monkeypatch.setenv("OTEL_AUDIT_TRACE_URL", "javascript:alert('{trace_id}')")
+        report(log, status=2)
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [390, 768, 1280, 2560])
+    def test_fits_and_is_accessible(self, tmp_path: Path, browser: Browser, width: int, scheme: str) -> None:
+        """At each width, light and dark: no sideways scrolling, nothing jumps, and axe finds nothing serious."""
+        page = report(write_plain_log(tmp_path))
+        opened = Opened(browser, width=width, scheme=scheme)
+        opened.page.add_init_script(
+            "window.shift = 0; new PerformanceObserver(list => { for (const each of list.getEntries())"
+            " window.shift += each.value; }).observe({type: 'layout-shift', buffered: true});"
+        )
+        opened.open(page)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.page.evaluate("window.shift") < 0.05
+        opened.page.evaluate(axe().read_text())
+        for entry in (False, True):
+            if entry:
+                opened.page.click("tbody tr:nth-child(3) button")
+                opened.page.wait_for_selector("text=its hash is right")
+            found = opened.page.evaluate("axe.run()")["violations"]
+            bad = [
+                (each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")
+            ]
+            assert bad == []
+        assert opened.complaints == []
+        opened.close()
+
+    def test_by_keyboard(self, tmp_path: Path, opened: Opened) -> None:
+        """An entry is reached, opened and left by keys alone."""
+        opened.open(report(write_plain_log(tmp_path)))
+        opened.page.focus("tbody tr:nth-child(2) button")
+        opened.page.keyboard.press("Enter")
+        opened.page.wait_for_selector("dialog[open]")
+        opened.page.keyboard.press("Escape")
+        opened.page.wait_for_selector("dialog:not([open])", state="attached")
+        assert "entry" not in opened.page.url
+
+    def test_prints(self, tmp_path: Path, opened: Opened) -> None:
+        """The page prints to a PDF."""
+        opened.open(report(write_plain_log(tmp_path)))
+        assert opened.page.pdf(format="A4").startswith(b"%PDF-")

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import Any
+
+from otel_audit.report.tally import OTHERS, Tally, Totals
+from otel_audit.report.timeline import timeline
+from tests import logs
+
+TIMELINE = timeline(logs.time_text(1), logs.time_text(60))
+
+
+def tallied(*entries: dict[str, Any], cut: int = 0) -> Totals:
+    """Return what some entries add up to, counted in two stretches."""
+    totals = None
+    for stretch in (entries[:cut], entries[cut:]):
+        tally = Tally(TIMELINE)
+        for entry in stretch:
+            tally.add(entry)
+        if totals is None:
+            totals = tally.totals()
+        else:
+            totals.add(tally.totals())
+    assert totals is not None
+    totals.finish()
+    return totals
+
+
+def results(tally: Totals) -> dict[str, int]:
+    """Return how many actions went how."""
+    found: dict[str, int] = {}
+    for (_, _, result, _), count in tally.cells.items():
+        found[result] = found.get(result, 0) + count
+    return found
+
+
+def test_an_action_counts_once() -> None:
+    """An intent and its outcome are one action, a record by itself is one, the log's own entries are none."""
+    intent = logs.entry(2, **{"audit.phase": "intent", "audit.outcome": "unknown"})
+    outcome = logs.entry(3, **{"audit.phase": "outcome", "audit.intent.id": logs.record_id(2)})
+    tally = tallied(logs.opened(), intent, outcome, logs.entry(4))
+    assert (tally.entries, tally.actions) == (4, 2)
+    assert results(tally) == {"success": 2}
+
+
+def test_how_it_went() -> None:
+    """A block is told from a failure, what says neither is unknown, and an intent alone never ended."""
+    tally = tallied(
+        logs.entry(2, **{"audit.outcome": "failure", "error.type": "TimeoutError"}),
+        logs.entry(3, **{"audit.decision": "block"}),
+        logs.entry(4, **{"audit.outcome": "no such word"}),
+        logs.entry(5, **{"audit.phase": "intent"}),
+    )
+    assert results(tally) == {"failure": 1, "blocked": 1, "unknown": 1, "open": 1}
+    assert sorted(tally.seqs) == [2, 3, 5]
+    assert dict(tally.errors) == {"TimeoutError": 1}
+
+
+def test_a_failure_brings_its_intent() -> None:
+    """What matters of a failed action is its outcome and its intent."""
+    tally = tallied(
+        logs.entry(2, **{"audit.phase": "intent"}),
+        logs.entry(3),
+        logs.entry(4, **{"audit.phase": "outcome", "audit.intent.id": logs.record_id(2), "audit.outcome": "failure"}),
+    )
+    assert sorted(tally.seqs) == [2, 4]
+
+
+def test_for_whom() -> None:
+    """An action is done for the first of its delegation, else for the actor itself."""
+    tally = tallied(logs.entry(2, "mcp.tool.call", **{"audit.delegation": ["ana", "agent"]}), logs.entry(3))
+    assert {flow[0]: count for flow, count in tally.flows.items()} == {"ana": 1, "agent": 1}
+    assert dict(tally.delegations) == {("ana", "agent"): 1}
+
+
+def test_names_without_number() -> None:
+    """However many actors there are, memory stays bounded: beyond a number they are counted together."""
+    tally = tallied(*(logs.entry(seq, **{"audit.actor.id": f"actor {seq}"}) for seq in range(2, 1002)))
+    assert len({flow[1] for flow in tally.flows}) == 401
+    assert sum(count for (_, actor, *_), count in tally.flows.items() if actor == OTHERS) == 600
+    assert tally.actions == 1000
+
+
+def test_values_of_any_type() -> None:
+    """Where an attribute is not what it should be, the entry is counted all the same."""
+    strange: list[Any] = [None, 3, ["x"], {"a": 1}, True]
+    for value in strange:
+        names = ["actor.id", "outcome", "decision", "delegation", "target.id", "phase", "record.id", "intent.id"]
+        tally = tallied(
+            logs.entry(2, "mcp.tool.call", **{f"audit.{name}": value for name in names}, **{"error.type": value})
+        )
+        assert tally.actions == 1
+        assert tallied(logs.entry(2, "mcp.tool.call", **{"audit.target.type": value})).actions == 1
+
+
+def test_losses_matter() -> None:
+    """Entries of the log about losses are kept; opening and closing are only counted."""
+    tally = tallied(logs.opened(), logs.log_entry(2, "audit.log.dropped", **{"audit.dropped.count": 7}))
+    assert tally.seqs == [2]
+    assert dict(tally.log_event_counts) == {"audit.log.opened": 1, "audit.log.dropped": 1}
+
+
+def test_stretches_add_up() -> None:
+    """Wherever a log is cut, its stretches add up to the same as the whole, also between an intent and its outcome."""
+    entries = [
+        logs.opened(),
+        logs.entry(2, **{"audit.phase": "intent"}),
+        logs.entry(3, **{"audit.phase": "intent", "audit.actor.id": "other"}),
+        logs.entry(4, **{"audit.phase": "outcome", "audit.intent.id": logs.record_id(2), "audit.outcome": "failure"}),
+        logs.entry(5, **{"audit.decision": "block", "error.type": "Late"}),
+        logs.log_entry(6, "audit.log.voided"),
+    ]
+    whole = tallied(*entries)
+    whole.seqs.sort()
+    for cut in range(len(entries) + 1):
+        parts = tallied(*entries, cut=cut)
+        parts.seqs.sort()
+        parts.strays.clear()
+        assert parts == whole
