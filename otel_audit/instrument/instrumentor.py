@@ -6,6 +6,7 @@ import atexit
 import logging
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from otel_audit import __version__
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.capture import names_to_capture
 from otel_audit.instrument.frameworks import FRAMEWORKS, FrameworkSettings, load_framework
+from otel_audit.instrument.frameworks.missing import not_audited
 from otel_audit.instrument.functions import FunctionName, NamedFunctions, OnMissing, function_name
 from otel_audit.instrument.import_hooks import when_imported
 from otel_audit.pipeline.configuration import get_audit_logger
@@ -85,13 +87,14 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
                 error now. Not in a process of which nobody knows whether it ever imports that module.
             on_missing: Told of a function or a framework that turns out, when it is imported later, to
                 be one that cannot be audited; frameworks are not imported for it then. None: the import
-                raises `AuditConfigError`; of ``"all"``, a version that is not supported is a warning.
+                of a function raises `AuditConfigError`; a framework out of ``"all"``, or any with
+                failures open, is a warning.
             **kwargs: What `BaseInstrumentor.instrument` takes.
 
         Raises:
-            AuditConfigError: A function does not exist; a framework is unknown, not installed, or of
-                a version that is not supported; or the call comes a second time with other settings. Nothing is
-                instrumented then.
+            AuditConfigError: A function does not exist; a framework that is named is unknown, not installed, of
+                a version that is not supported, or, with failures closed, without something that is wrapped; or the
+                call comes a second time with other settings. Nothing is instrumented then.
         """
         names: _Names
         if isinstance(frameworks, str):
@@ -146,11 +149,13 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
                 from otel_audit.instrument import genai_spans
 
                 genai_spans.instrument(settings.on_failure, undo, on_missing)
+            if on_missing is None:
+                settings = replace(settings, on_missing=_warn if names == "all" else _refuse(settings))
             for name in sorted(FRAMEWORKS) if names == "all" else names:
                 if names != "all":
                     _check_version(name, installed=kwargs["check"])
                 if names == "all" or on_missing is not None:
-                    _instrument_when_imported(name, settings, undo, on_missing)
+                    _instrument_when_imported(name, settings, undo)
                 else:
                     _instrument_framework(name, settings, undo)
         except BaseException:
@@ -161,39 +166,54 @@ class AuditInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base is 
         self._undo.close()
 
 
-def _instrument_when_imported(
-    name: str, settings: FrameworkSettings, undo: ExitStack, on_missing: OnMissing | None
-) -> None:
+def _instrument_when_imported(name: str, settings: FrameworkSettings, undo: ExitStack) -> None:
     """Instrument a framework as soon as the program imports it: most programs use one of those installed."""
 
     def instrument(_module: ModuleType) -> None:
-        conflict = _conflict(name)
-        if conflict is not None and not conflict.found:
-            return  # a module of the program's own that has the same name
-        if conflict is not None and on_missing is None:
-            _log.warning(_unsupported(name, conflict))
-            return
-        try:
-            if conflict is not None:
-                raise AuditConfigError(_unsupported(name, conflict))
-            with ExitStack() as own:
-                _instrument_framework(name, settings, own)
-                undo.push(own.pop_all())
-        except AuditConfigError as error:
-            (on_missing or _raise)(error)
+        conflict = conflict_of(name)
+        if conflict is None:
+            _instrument_framework(name, settings, undo)
+        elif conflict.found:  # else a module of the program's own that has the same name
+            _tell(settings, AuditConfigError(_unsupported(name, conflict)))
 
     undo.callback(when_imported(load_framework(name).MODULE, instrument))
+
+
+def _instrument_framework(name: str, settings: FrameworkSettings, undo: ExitStack) -> None:
+    """Instrument a framework, or nothing of it: half of its acts in a log would pass for all of them."""
+    try:
+        with ExitStack() as own:
+            load_framework(name).instrument(get_audit_logger(f"otel_audit.{name}", __version__), settings, own)
+            undo.push(own.pop_all())
+    except (AuditConfigError, ImportError, AttributeError) as error:
+        told = not_audited(name, error)
+        if told is not error:
+            told.__cause__ = error
+        _tell(settings, told)
 
 
 def _raise(error: AuditConfigError) -> None:
     raise error
 
 
-def _instrument_framework(name: str, settings: FrameworkSettings, undo: ExitStack) -> None:
-    try:
-        load_framework(name).instrument(get_audit_logger(f"otel_audit.{name}", __version__), settings, undo)
-    except ImportError as error:
-        raise AuditConfigError(f"{name} is not audited: {error.name or 'a module of it'} cannot be imported") from error
+def _warn(error: AuditConfigError) -> None:
+    _log.warning(str(error))
+
+
+def _tell(settings: FrameworkSettings, error: AuditConfigError) -> None:
+    assert settings.on_missing is not None
+    settings.on_missing(error)
+
+
+def _refuse(settings: FrameworkSettings) -> OnMissing:
+    """Return what is told of a framework that was asked for by name: only with failures open the program goes on."""
+
+    def refuse(error: AuditConfigError) -> None:
+        channel = get_audit_logger(__name__, required=False).channel()
+        set_for_all = "closed" if channel is None else channel.provider.on_failure
+        (_warn if (settings.on_failure or set_for_all) == "open" else _raise)(error)
+
+    return refuse
 
 
 def _check_version(name: str, *, installed: bool) -> None:
@@ -203,12 +223,13 @@ def _check_version(name: str, *, installed: bool) -> None:
         name: The framework's.
         installed: Whether it has to be there at all.
     """
-    conflict = _conflict(name)
+    conflict = conflict_of(name)
     if conflict is not None and (installed or conflict.found):
         raise AuditConfigError(_unsupported(name, conflict))
 
 
-def _conflict(name: str) -> DependencyConflict | None:
+def conflict_of(name: str) -> DependencyConflict | None:
+    """Return what is wrong with the installed version of a framework; None where it can be audited."""
     framework = load_framework(name)
     return get_dependency_conflicts([f"{framework.PACKAGE} {framework.VERSIONS}"])
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from types import FrameType
+from typing import Final, Literal
 
 from otel_audit.environment import (
     OTEL_AUDIT_CAPTURE,
@@ -26,6 +27,10 @@ from otel_audit.pipeline.configuration import configure, shut_down_at_exit
 _log = logging.getLogger(__name__)
 
 _PROGRAM = "_OTEL_AUDIT_PROGRAM_PID"
+PROBE: Final = "otel_audit.doctor.probe"
+"""The module by which ``otel-audit doctor`` asks what a program would get."""
+STARTED: Final = "_OTEL_AUDIT_STARTED"
+"""What tells it that the start was reached."""
 _ASKS_FOR_IT = (OTEL_AUDIT_FILE, OTEL_AUDIT_FUNCTIONS, OTEL_AUDIT_FRAMEWORKS)
 
 
@@ -38,6 +43,9 @@ def start() -> None:
     Raises:
         SystemExit: Something that was asked for cannot be audited, and failures are closed.
     """
+    if sys.orig_argv[1:3] == ["-m", PROBE]:
+        os.environ[STARTED] = "true"  # `otel-audit doctor` asks whether the start gets here, and no more
+        return
     try:
         if any(os.environ.get(name) for name in _ASKS_FOR_IT) or genai_spans(os.environ):
             _instrument()
@@ -60,18 +68,24 @@ def _instrument() -> None:
     close_at_sigterm(shut_down_at_exit)
     # a process that the program starts, a worker or a tool, need not have the program's modules
     program = os.environ.setdefault(_PROGRAM, str(os.getpid()))
-    frameworks = _words(OTEL_AUDIT_FRAMEWORKS)
     AuditInstrumentor().instrument(
-        functions=_words(OTEL_AUDIT_FUNCTIONS),
-        frameworks="all" if frameworks in ([], ["all"]) else [] if frameworks == ["none"] else frameworks,
-        capture=_words(OTEL_AUDIT_CAPTURE),
+        functions=words(OTEL_AUDIT_FUNCTIONS),
+        frameworks=asked_frameworks(),
+        capture=words(OTEL_AUDIT_CAPTURE),
         genai_spans=genai_spans(os.environ),
         check=program == str(os.getpid()),
         on_missing=_give_up,
     )
 
 
-def _words(variable: str) -> list[str]:
+def asked_frameworks() -> list[str] | Literal["all"]:
+    """Return the frameworks that ``OTEL_AUDIT_FRAMEWORKS`` names."""
+    names = words(OTEL_AUDIT_FRAMEWORKS)
+    return "all" if names in ([], ["all"]) else [] if names == ["none"] else names
+
+
+def words(variable: str) -> list[str]:
+    """Return what a variable lists, comma-separated."""
     return [word for part in os.environ.get(variable, "").split(",") if (word := part.strip())]
 
 

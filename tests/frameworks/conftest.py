@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -14,15 +13,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_audit import verify_log
 from otel_audit.testing import CapturedAudit, capture_audit
-from tests.optional import FRAMEWORKS
+from tests.optional import SETS, asked_set, installed_frameworks, is_collected, missing_modules
 
-# Left out, not skipped: nothing is skipped where OTEL_AUDIT_TEST_STRICT is set. Where
-# OTEL_AUDIT_TEST_FRAMEWORKS is set they are collected in any case, and a missing package is an error.
-collect_ignore_glob = (
-    []
-    if "OTEL_AUDIT_TEST_FRAMEWORKS" in os.environ or all(find_spec(name) is not None for name in FRAMEWORKS)
-    else ["test_*.py"]
-)
+_asked = asked_set()
+if _asked is not None and (_missing := [module for name in SETS[_asked] for module in missing_modules(name)]):
+    raise pytest.UsageError(f"OTEL_AUDIT_TEST_FRAMEWORKS={_asked}: not installed: {', '.join(_missing)}")
+
+# Left out, not skipped: nothing is skipped where OTEL_AUDIT_TEST_STRICT is set. `left_out` names it.
+collect_ignore = [path.name for path in Path(__file__).parent.glob("test_*.py") if not is_collected(path.stem)]
+collect_ignore += [] if installed_frameworks() else ["conformance"]
 
 
 @pytest.fixture

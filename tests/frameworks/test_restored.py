@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from otel_audit.instrument.frameworks import FRAMEWORKS, load_framework
+from otel_audit.instrument.frameworks import load_framework
+from otel_audit.instrument.frameworks.hook import later_modules
+from tests.optional import installed_frameworks
 
 CHECK = """
 import importlib, json, sys
@@ -56,16 +58,11 @@ for turn in ("again", "a third time"):
 print(json.dumps(told))
 """
 
-IMPORTED_LATER = {
-    "langchain": ["langchain.agents.middleware", "langchain_core.language_models.llms", "langgraph.prebuilt"]
-}
-"""What a program imports of a framework behind its `MODULE`, and is instrumented only then."""
 
-
-@pytest.mark.parametrize("name", sorted(FRAMEWORKS))
+@pytest.mark.parametrize("name", sorted({"hummbl", "mcp"} | installed_frameworks()))
 def test_every_object_is_the_one_before(name: str) -> None:
     """Instrumented and uninstrumented three times, each module and class of a framework has the objects it had."""
-    modules = [load_framework(name).MODULE, *IMPORTED_LATER.get(name, [])]
+    modules = [load_framework(name).MODULE, *later_modules(name)]
     command = [sys.executable, "-c", CHECK, *modules]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr

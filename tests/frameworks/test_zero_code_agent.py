@@ -210,7 +210,7 @@ class TestABrokenSetUp:
     @pytest.mark.parametrize(
         ("version", "sentence"),
         [
-            ("1.2", "langgraph"),
+            ("1.2", "expected langgraph.pregel to have 'Pregel'"),
             ("0.1", "got langgraph 0.1"),
         ],
     )

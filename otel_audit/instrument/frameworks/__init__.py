@@ -17,12 +17,21 @@ from typing import Final, Literal
 from otel_audit.errors import AuditConfigError
 
 FRAMEWORKS: Final = {
+    "agent_framework": "otel_audit.instrument.frameworks.agent_framework",
+    "autogen": "otel_audit.instrument.frameworks.autogen",
+    "claude_agent_sdk": "otel_audit.instrument.frameworks.claude_agent_sdk",
+    "crewai": "otel_audit.instrument.frameworks.crewai",
+    "google_adk": "otel_audit.instrument.frameworks.google_adk",
+    "haystack": "otel_audit.instrument.frameworks.haystack",
     "hummbl": "otel_audit.instrument.frameworks.hummbl",
     "langchain": "otel_audit.instrument.frameworks.langchain",
     "llama_index": "otel_audit.instrument.frameworks.llama_index",
     "mcp": "otel_audit.instrument.frameworks.mcp",
     "openai_agents": "otel_audit.instrument.frameworks.openai_agents",
     "pydantic_ai": "otel_audit.instrument.frameworks.pydantic_ai",
+    "semantic_kernel": "otel_audit.instrument.frameworks.semantic_kernel",
+    "smolagents": "otel_audit.instrument.frameworks.smolagents",
+    "strands": "otel_audit.instrument.frameworks.strands",
 }
 """Each framework's name and the module that instruments it."""
 

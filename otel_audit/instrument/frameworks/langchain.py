@@ -29,6 +29,7 @@ from otel_audit.instrument.frameworks import (
     langchain_tool,
 )
 from otel_audit.instrument.frameworks.auditor import Auditor
+from otel_audit.instrument.frameworks.missing import not_audited
 
 if TYPE_CHECKING:
     from otel_audit.pipeline.logger import AuditLogger
@@ -96,17 +97,16 @@ def _when_imported(module: str, part: Part, auditor: Auditor, undo: ExitStack, r
         conflict = None if requirement is None else get_dependency_conflicts([requirement])
         try:
             if conflict is not None:
-                raise AuditConfigError(
-                    f"{module} is not audited: expected {conflict.required}, got {conflict.found or 'none installed'}"
-                )
+                raise AuditConfigError(f"expected {conflict.required}, got {conflict.found or 'none installed'}")
             part(auditor, undo, found)
-        except AuditConfigError as error:
+        except (AuditConfigError, AttributeError) as error:
+            told = not_audited("langchain", error, part=module)
             if on_missing is not None:
-                on_missing(error)
+                on_missing(told)
             elif conflict is not None:
-                _log.warning(str(error))
+                _log.warning(str(told))
             else:
-                raise
+                raise told from error
 
     def stop() -> None:
         with suppress(ValueError):

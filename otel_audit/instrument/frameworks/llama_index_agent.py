@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_audit.instrument.frameworks.act import agent_run
-from otel_audit.instrument.frameworks.llama_index_methods import Method, entered, wrap_methods
 from otel_audit.instrument.frameworks.llama_index_request import current_agent, requested
+from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.span import end_span, in_span

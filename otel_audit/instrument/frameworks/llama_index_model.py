@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_audit.instrument.frameworks.act import Act, model_call
 from otel_audit.instrument.frameworks.auditor import close
 from otel_audit.instrument.frameworks.llama_index_answer import note_answer
-from otel_audit.instrument.frameworks.llama_index_methods import Inside, Method, entered, stepping, wrap_methods
 from otel_audit.instrument.frameworks.llama_index_request import current_agent
+from otel_audit.instrument.frameworks.methods import Inside, Method, entered, stepping, wrap_methods
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.span import end_span, in_span
 from otel_audit.pipeline.action import error_type_of

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_audit.errors import AuditError
 from otel_audit.instrument.capture import capture_result
 from otel_audit.instrument.frameworks.act import Act, guardrail, handoff, tool_call
-from otel_audit.instrument.frameworks.llama_index_methods import Method, entered, wrap_methods
 from otel_audit.instrument.frameworks.llama_index_request import Request, current_agent, taken
+from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.action import error_type_of
 

@@ -227,7 +227,8 @@ def _outcome(result: object) -> tuple[Outcome, str | None]:
         failed, kind = result.get("isError"), result.get("resultType")
         unfinished = "task" in result
     else:
-        failed = getattr(result, "is_error", getattr(result, "isError", None))
+        # Not both: with fastmcp, asking mcp 2 for the name of mcp 1 is a warning.
+        failed = result.is_error if hasattr(result, "is_error") else getattr(result, "isError", None)
         kind = getattr(result, "result_type", None)
         unfinished = hasattr(result, "task")
     if failed is True:

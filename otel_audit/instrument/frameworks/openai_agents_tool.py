@@ -144,7 +144,8 @@ def _note_timeout(wrapped: Callable[..., Any], instance: object, args: tuple[Any
 
 
 def _note_mcp_error(wrapped: Callable[..., Any], _util: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    result = kwargs.get("result")
-    if getattr(result, "is_error", getattr(result, "isError", None)) is True:
+    result: Any = kwargs.get("result")
+    # Not both: with fastmcp, asking mcp 2 for the name of mcp 1 is a warning.
+    if (result.is_error if hasattr(result, "is_error") else getattr(result, "isError", None)) is True:
         note_error("tool_error")
     return wrapped(*args, **kwargs)

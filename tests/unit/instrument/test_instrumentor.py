@@ -17,6 +17,8 @@ from otel_audit import AuditInstrumentor
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument import frameworks
 from otel_audit.instrument.frameworks import FRAMEWORKS, FrameworkSettings
+from otel_audit.instrument.frameworks.hook import Hook
+from otel_audit.testing import capture_audit
 
 
 class FakeFramework(ModuleType):
@@ -59,6 +61,9 @@ def instrumentor(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> Iterator
     modules["old"].VERSIONS = "<0.1"
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, f"fake_{name}", module)
+        hooks: Any = ModuleType(f"fake_{name}_hooks")
+        hooks.HOOKS = (Hook("gen_ai.tool.execute", "tool call", "a hook"), Hook("gen_ai.model.call", "model call", "x"))
+        monkeypatch.setitem(sys.modules, f"fake_{name}_hooks", hooks)
     monkeypatch.setattr(frameworks, "FRAMEWORKS", {name: f"fake_{name}" for name in modules})
     monkeypatch.setattr(
         "otel_audit.instrument.instrumentor.FRAMEWORKS", {name: f"fake_{name}" for name in ("a", "absent", "b", "old")}
@@ -150,6 +155,45 @@ class TestInstrument:
         with pytest.raises(AuditConfigError, match=r"b is not audited: wrapt\.no_such_module cannot be imported"):
             instrumentor.instrument(frameworks=["a", "b"])
         assert not instrumentor.is_instrumented_by_opentelemetry
+
+    def test_says_what_is_not_audited(self, instrumentor: AuditInstrumentor) -> None:
+        """A framework that lacks what is wrapped is named, with its version, what is missing, and what is lost."""
+        expected = r"broken is not audited: a hook is gone \(wrapt [0-9.]+\); not recorded: tool call; model call$"
+        with pytest.raises(AuditConfigError, match=expected):
+            instrumentor.instrument(frameworks=["broken"])
+
+    @pytest.mark.parametrize("way", ["all", "setting", "provider"])
+    def test_warns_once_of_what_is_missing(
+        self,
+        instrumentor: AuditInstrumentor,
+        events: list[str],
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        way: str,
+    ) -> None:
+        """Of ``all``, or with failures open, that is one warning; the others are audited, nothing of this one is."""
+        if way == "all":
+            monkeypatch.setattr(
+                "otel_audit.instrument.instrumentor.FRAMEWORKS", {name: f"fake_{name}" for name in ("a", "broken")}
+            )
+        with capture_audit(on_failure="open" if way == "provider" else "closed"):
+            instrumentor.instrument(
+                frameworks="all" if way == "all" else ["a", "broken"], on_failure="open" if way == "setting" else None
+            )
+        assert events == ["fake_a on", "fake_broken on", "fake_broken off"]
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage().startswith("broken is not audited: a hook is gone (wrapt ")
+
+    def test_names_a_class_that_is_gone(self, instrumentor: AuditInstrumentor) -> None:
+        """A module that lacks a class is named with it."""
+
+        def instrument(*_: object) -> None:
+            _ = import_module("wrapt").NoSuchClass
+
+        sys.modules["fake_b"].instrument = instrument  # type: ignore[attr-defined]
+        with pytest.raises(AuditConfigError, match="b is not audited: expected wrapt to have 'NoSuchClass', got"):
+            instrumentor.instrument(frameworks=["b"])
 
     def test_all_takes_what_is_installed(
         self, instrumentor: AuditInstrumentor, events: list[str], caplog: pytest.LogCaptureFixture

@@ -37,7 +37,7 @@ class Method(NamedTuple):
 Inside = tuple[object, frozenset[Method]]
 """An object, and those of its methods that an act went through so far."""
 
-_inside: ContextVar[Inside | None] = ContextVar("otel-audit-llama-index-inside", default=None)
+_inside: ContextVar[Inside | None] = ContextVar("otel-audit-inside", default=None)
 _MADE: Final = "__init_subclass__"
 _lock = threading.RLock()
 
@@ -111,10 +111,12 @@ def wrap_methods(
                 for owner in dict.fromkeys(owner for cls in classes for owner in cls.__mro__):
                     wrap_own(owner)
 
-    def make_class(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+    def make_class(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
-        if issubclass(instance, bases):
-            wrap_all([instance])
+        # wrapt does not tell what `object`'s own is bound to.
+        made = instance if isinstance(instance, type) else wrapped.__self__
+        if issubclass(made, bases):
+            wrap_all([made])
         return result
 
     def end() -> None:

@@ -1,0 +1,1 @@
+"""What would be audited here: looked at before anything happens."""

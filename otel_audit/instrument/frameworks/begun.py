@@ -1,0 +1,68 @@
+"""Which run and which call the context is in, and where they began.
+
+A run or a call can go through several methods of one object, partly in a task, or at a step of a
+stream, that comes later. They are one act. `methods.entered` says the same of what happens at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opentelemetry.context import Context, create_key, get_current, set_value
+
+from otel_audit.instrument.frameworks.methods import Method
+from otel_audit.pipeline.context import current_actors
+from otel_audit.record import Actor
+
+RUN = create_key("otel-audit-run")
+CALL = create_key("otel-audit-call")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An act under way.
+
+    Attributes:
+        instance: The agent, the model's client or the tool.
+        method: Of it, that was called first.
+        caller: Who acted when it was.
+    """
+
+    instance: object
+    method: Method
+    caller: tuple[Actor, ...]
+
+
+def goes_on(key: str, instance: object, method: Method) -> bool:
+    """Return whether a method is called for the act that the context is in, rather than for one of its own.
+
+    Args:
+        key: `RUN` or `CALL`.
+        instance: Whose method it is.
+        method: Another one than the act began with; called once more, that one begins another act.
+    """
+    begun = get_current().get(key)
+    return isinstance(begun, Begun) and begun.instance is instance and begun.method != method
+
+
+def begin(key: str, instance: object, method: Method, caller: tuple[Actor, ...] | None = None) -> Context:
+    """Return the current context, in which an act begins; by who acts now, where no ``caller`` is given."""
+    return set_value(key, Begun(instance, method, current_actors() if caller is None else caller))
+
+
+def current_run() -> Begun | None:
+    """Return the agent's run that goes on here."""
+    begun = get_current().get(RUN)
+    return begun if isinstance(begun, Begun) else None
+
+
+def current_agent() -> str | None:
+    """Return the name of the agent that runs here."""
+    run = current_run()
+    return None if run is None else name_of(run.instance)
+
+
+def name_of(instance: object) -> str | None:
+    """Return the name of an agent or a tool; None where it has none."""
+    name = getattr(instance, "name", None)
+    return name if isinstance(name, str) else None

@@ -1,0 +1,90 @@
+"""``otel-audit doctor``: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("opentelemetry.instrumentation", reason="needs the extra 'instrument'")
+
+from otel_audit.cli import main
+
+NAMES = {"topic", "state", "subject", "text", "details"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in a folder of the test's own, without exporters, with no framework unless asked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OTEL_AUDIT_FRAMEWORKS", "none")
+    for name in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{name}_EXPORTER", "none")
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    """Return the exit status and the checks."""
+    status = main(["doctor", "--format", "json", *arguments])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """All well is status 0; for programs each check is an object with the same names."""
+    monkeypatch.setenv("OTEL_AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    status, checks = told(capsys, "--", sys.executable, "agent.py", "--not-ours")
+    assert status == 0
+    assert {check["topic"] for check in checks} >= {"environment", "log"}
+    assert all(check.keys() == NAMES and check["state"] in ("ok", "note") for check in checks)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """For people it is a line for each check, and what is not safe on a terminal is escaped; a problem is status 1."""
+    folder = tmp_path / "a\x1b[2Jb"
+    folder.mkdir()
+    monkeypatch.setenv("OTEL_AUDIT_FILE", str(folder / "absent" / "audit.jsonl"))
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "  problem  " in shown
+    assert "a\\u001b[2Jb/absent: the folder does not exist; make it first, mode 0700" in shown
+    assert shown.splitlines()[-1] == "1 problem"
+    monkeypatch.setenv("OTEL_AUDIT_HMAC_KEY_FILE", str(folder / "key"))
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "a\\u001b[2Jb/key: the key file cannot be read" in shown
+
+
+def test_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Functions or a program without a log are a problem."""
+    status, checks = told(capsys, "--", sys.executable, "agent.py")
+    assert status == 1
+    assert ("log", "problem") in {(check["topic"], check["state"]) for check in checks}
+
+
+def test_nothing_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing is asked for, nothing is wrong."""
+    monkeypatch.setenv("OTEL_AUDIT_FRAMEWORKS", "")
+    status, checks = told(capsys)
+    assert status == 0
+    assert [check["text"] for check in checks if check["topic"] == "log"] == ["OTEL_AUDIT_FILE is not set"]
+    assert "mcp" in {check["subject"] for check in checks if check["topic"] == "frameworks"}
+
+
+@pytest.mark.parametrize("command", [["no-such-program"], ["/bin/sh", "-c", "true"]])
+def test_usage(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not Python's is wrong usage."""
+    assert main(["doctor", "--", *command]) == 2
+    assert capsys.readouterr().err.startswith("otel-audit: expected a ")
+
+
+def test_imports_nothing_before_it_is_asked() -> None:
+    """The command's module imports neither OpenTelemetry nor the instrumentation."""
+    code = "import sys, otel_audit.cli.doctor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {name.partition(".")[0] for name in done.stdout.split()} & {"opentelemetry", "wrapt"}

@@ -1,0 +1,183 @@
+"""What of a program would be audited, asked of its own interpreter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("opentelemetry.instrumentation", reason="needs the extra 'instrument'")
+
+from otel_audit.doctor.check import Check
+from otel_audit.doctor.instrumentation import check_instrumentation, check_start
+from otel_audit.doctor.program import Program
+
+OLD = "Metadata-Version: 2.1\nName: mcp\nVersion: 0.1\n"
+
+
+@pytest.fixture(scope="module")
+def program_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program, which would say that it runs, and its modules."""
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "agent.py").write_text("open('ran', 'w').close()\n")
+    (folder / "tools.py").write_text("def refund(order): return order\n")
+    return folder
+
+
+def found(program: Program, **variables: str) -> list[Check]:
+    """Return what is found of a program, with no framework unless asked for."""
+    environ = {**os.environ, "OTEL_AUDIT_FRAMEWORKS": "none", "OTEL_TRACES_EXPORTER": "none", **variables}
+    environ |= {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+    return list(check_instrumentation(program, environ))
+
+
+def told(checks: list[Check], topic: str) -> list[tuple[str, str, str]]:
+    """Return state, subject and text of each check of a topic."""
+    return [(check.state, check.subject, check.text) for check in checks if check.topic == topic]
+
+
+@pytest.fixture(scope="module")
+def checks(program_folder: Path) -> list[Check]:
+    """What is found of the program, from another folder."""
+    program = Program(sys.executable, (str(program_folder / "agent.py"),))
+    return found(
+        program,
+        OTEL_AUDIT_FILE="audit.jsonl",
+        OTEL_AUDIT_FRAMEWORKS="mcp, llama_index, nonsense",
+        OTEL_AUDIT_FUNCTIONS="tools:refund,tools:refnd,agent:main,no.such.module:x,tools",
+    )
+
+
+def test_program(checks: list[Check], program_folder: Path) -> None:
+    """A program under ``opentelemetry-instrument`` is started with the audit; it is not run."""
+    assert [(state, subject) for state, subject, _ in told(checks, "environment")] == [
+        ("ok", sys.executable),
+        ("ok", "opentelemetry-instrument"),
+    ]
+    assert sorted(path.name for path in program_folder.iterdir()) == ["agent.py", "tools.py"]
+
+
+def test_functions(checks: list[Check]) -> None:
+    """Functions are looked for where the program would find them; one that is not there is a problem."""
+    assert [(state, subject) for state, subject, _ in told(checks, "functions")] == [
+        ("ok", "tools:refund"),
+        ("problem", "tools:refnd"),
+        ("problem", "agent:main"),
+        ("problem", "no.such.module:x"),
+        ("problem", "tools"),
+    ]
+    assert told(checks, "functions")[1][2] == "the module 'tools' has no 'refnd'"
+    assert "is run as __main__" in told(checks, "functions")[2][2]
+
+
+def test_framework(checks: list[Check]) -> None:
+    """A framework that is installed and named is instrumented, and told hook by hook; another one is a note."""
+    [check] = [check for check in checks if check.subject == "mcp"]
+    assert (check.state, check.details["asked"], check.details["errors"]) == ("ok", True, [])
+    hooks = check.details["hooks"]
+    assert isinstance(hooks, list)
+    assert len(hooks) == len(check.lines)
+    assert hooks[0]["event_name"] == "gen_ai.tool.execute"
+    assert hooks[0]["stops"] is True
+    assert "`" not in "".join(check.lines)
+    assert [state for state, subject, _ in told(checks, "frameworks") if subject == "hummbl"] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("llama_index", "llama-index-core is not installed"), ("nonsense", "unknown framework: expected 'all', or names")],
+)
+def test_named_and_not_there(checks: list[Check], name: str, text: str) -> None:
+    """A framework that is named and not installed, or unknown, is a problem."""
+    [(state, said)] = [(state, said) for state, subject, said in told(checks, "frameworks") if subject == name]
+    assert state == "problem"
+    assert said.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "started", "text"),
+    [
+        (("-I", "agent.py"), {"OTEL_AUDIT_FILE": "a.jsonl"}, True, "cannot start the audit: with -E, -I or -S"),
+        (("agent.py",), {}, True, "starts the audit, but only where one of its variables is set"),
+        (("agent.py",), {"OTEL_AUDIT_FILE": "a.jsonl", "OTEL_SDK_DISABLED": "true"}, True, "OTEL_SDK_DISABLED=true"),
+        (("agent.py",), {"OTEL_AUDIT_FILE": "a.jsonl"}, False, "does not reach the audit, and would run the program"),
+        ((), {"OTEL_AUDIT_FILE": "a.jsonl"}, False, "does not reach the audit, and would run the program"),
+    ],
+)
+def test_not_started(arguments: tuple[str, ...], variables: dict[str, str], started: bool, text: str) -> None:
+    """What keeps the audit from being started is a problem."""
+    check = check_start(Program(sys.executable, arguments), variables, started=started)
+    assert (check.state, check.subject) == ("problem", "opentelemetry-instrument")
+    assert check.text.startswith(text)
+
+
+def test_nothing_asked() -> None:
+    """Where neither a program nor a setting asks for it, it is a note."""
+    for started in (True, False):
+        assert check_start(Program(sys.executable), {}, started=started).state == "note"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+PROGRAM = Program(sys.executable, ("agent.py",))
+
+
+def test_start_fails(folder: Path) -> None:
+    """Where OpenTelemetry's own set-up fails, the start is not reached."""
+    checks = found(PROGRAM, OTEL_AUDIT_FILE="audit.jsonl", OTEL_TRACES_EXPORTER="absent")
+    assert told(checks, "environment")[1][0] == "problem"
+
+
+def test_old_version(folder: Path) -> None:
+    """A version outside of the range is a problem, though it was not named."""
+    (folder / "mcp-0.1.dist-info").mkdir()
+    (folder / "mcp-0.1.dist-info" / "METADATA").write_text(OLD)
+    checks = found(PROGRAM, OTEL_AUDIT_FRAMEWORKS="all", PYTHONPATH=str(folder))
+    [check] = [check for check in checks if check.subject == "mcp"]
+    assert (check.state, check.text) == ("problem", "mcp 0.1 is not audited: expected >=1.20,<3")
+
+
+def test_target_gone(folder: Path) -> None:
+    """A version without something that is wrapped is a problem that names it."""
+    (folder / "mcp").mkdir()
+    (folder / "mcp" / "__init__.py").touch()
+    checks = found(PROGRAM, OTEL_AUDIT_FRAMEWORKS="mcp", PYTHONPATH=str(folder))
+    [check] = [check for check in checks if check.subject == "mcp"]
+    assert check.state == "problem"
+    assert check.text.startswith("mcp is not audited: mcp.client cannot be imported (mcp 2")
+
+
+def test_import_fails(folder: Path) -> None:
+    """A framework that cannot even be imported is a problem; what its error says is not shown."""
+    (folder / "mcp.py").write_text("raise RuntimeError('canary')\n")
+    checks = found(PROGRAM, OTEL_AUDIT_FRAMEWORKS="mcp", PYTHONPATH=str(folder))
+    assert told(checks, "frameworks")[-1] == (
+        "problem",
+        "mcp",
+        "mcp is not audited: importing mcp raises RuntimeError",
+    )
+
+
+def test_interpreter_without_us(folder: Path) -> None:
+    """An interpreter that has no otel-audit is the one problem."""
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    [check] = found(Program(str(python), ("agent.py",)))
+    assert (check.state, check.text) == ("problem", "it has no otel-audit, so nothing is audited there")
+
+
+def test_no_interpreter(folder: Path) -> None:
+    """One that does not answer is a problem, with its status."""
+    python = folder / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    [check] = found(Program(str(python), ("agent.py",)))
+    assert (check.state, check.text) == ("problem", "it ended with status 3 and without an answer")

@@ -1,0 +1,86 @@
+"""Which interpreter runs a program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from otel_audit.doctor.program import Program, find_program
+from otel_audit.errors import AuditConfigError
+
+
+def script(folder: Path, name: str, text: str) -> str:
+    """Return the path of a program."""
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_no_command() -> None:
+    """Without a command it is this interpreter, with no program."""
+    assert find_program([]) == Program(sys.executable)
+    assert find_program(["opentelemetry-instrument"]) == Program(sys.executable)
+
+
+@pytest.mark.parametrize("before", [[], ["opentelemetry-instrument"], ["/usr/local/bin/opentelemetry-instrument"]])
+def test_python(before: list[str]) -> None:
+    """An interpreter is taken as it is, with what stands behind it."""
+    command = [*before, sys.executable, "-m", "agent", "--fast"]
+    assert find_program(command) == Program(sys.executable, ("-m", "agent", "--fast"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"#!{sys.executable}\n",
+        f"#! {sys.executable} -u\n",
+        f"#!/bin/sh\n'''exec' '{sys.executable}' \"$0\" \"$@\"\n' '''\n",
+        "#!/usr/bin/env python3\n",
+    ],
+)
+def test_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> None:
+    """A script is run by the interpreter that its first lines name."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "python3").symlink_to(sys.executable)
+    serve = script(tmp_path, "serve", f"{head}print()\n")
+    found = find_program(["serve", "app:app"])
+    assert found.arguments == (serve, "app:app")
+    assert found.interpreter in (sys.executable, str(tmp_path / "python3"))
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho\n", "#!\n", "", "#!/bin/sh\n'''exec' /bin/cat\n", "\x7fELF\0\0"])
+def test_another_program(tmp_path: Path, text: str) -> None:
+    """What Python does not run is refused."""
+    with pytest.raises(AuditConfigError, match="expected a Python program, such as 'python agent.py', got"):
+        find_program([script(tmp_path, "run", text)])
+
+
+def test_no_program() -> None:
+    """A command that is not found is refused."""
+    with pytest.raises(AuditConfigError, match="expected a program, got 'no-such-program', which is not found"):
+        find_program(["no-such-program"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ignores"),
+    [
+        (("agent.py",), False),
+        (("-u", "-X", "dev", "agent.py"), False),
+        (("-X", "dev", "-I", "agent.py"), True),
+        (("-Xdev", "-E", "agent.py"), True),
+        (("-mI",), False),
+        (("-m", "agent", "-I"), False),
+        (("-I", "agent.py"), True),
+        (("-u", "-sE", "agent.py"), True),
+        (("-S", "agent.py"), True),
+        (("agent.py", "-I"), False),
+        (("-c", "-I"), False),
+        (("--check-hash-based-pycs", "never", "agent.py"), False),
+    ],
+)
+def test_options(arguments: tuple[str, ...], ignores: bool) -> None:
+    """An interpreter that is told to leave the environment aside is known by its own options."""
+    assert Program("python", arguments).ignores_environment is ignores
