@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from otel_audit.errors import AuditVerifyError
-from otel_audit.line import MAX_LINE_BYTES, MAX_SEQ
+from otel_audit.line_form import MAX_LINE_BYTES, MAX_SEQ
 from otel_audit.strict_json import MAX_DEPTH, StrictJSONError, parse_object
 
 MAX_EVENT_NAME_BYTES: Final = 1024

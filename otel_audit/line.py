@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 import orjson
@@ -18,14 +17,21 @@ import orjson
 from . import semconv
 from .attributes import with_altered
 from .chain import entry_hash, entry_hmac
-from .errors import AuditRecordError
+from .line_form import MAX_LINE_BYTES, MAX_SEQ, format_time, parse_time
 from .semconv import IntegrityMode
 from .value import clean_text, pointer_to
 
-MAX_LINE_BYTES: Final = 1024 * 1024
-"""A line with its LF."""
-
-MAX_SEQ: Final = 2**53 - 1
+__all__ = [
+    "MAX_LINE_BYTES",
+    "MAX_SEQ",
+    "SEALED_BYTES",
+    "Draft",
+    "encode",
+    "encode_context",
+    "format_time",
+    "parse_time",
+    "seal",
+]
 
 SEALED_BYTES: Final = 512
 """At most what the ledger adds to a draft: seq, observed_time, prev_hash, hash, hmac, their names."""
@@ -34,7 +40,6 @@ _TRACE_IDS: Final = 2**128
 _SPAN_IDS: Final = 2**64
 _MAX_SCOPE_LENGTH: Final = 1024
 _MAX_CONTEXT_BYTES: Final = 64 * 1024
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Draft(NamedTuple):
@@ -51,41 +56,6 @@ class Draft(NamedTuple):
     time_ns: int
     before: bytes
     after: bytes
-
-
-_seconds: dict[int, bytes] = {}
-"""Recent seconds as text: nearly every time that is formatted lies in the current one."""
-
-
-def format_time(time_ns: int) -> bytes:
-    """Return a time as the line spells it: RFC 3339, UTC, nine fractional digits, ``Z``.
-
-    Raises:
-        AuditRecordError: It lies outside the years 1 to 9999.
-    """
-    second = time_ns // 1_000_000_000
-    text = _seconds.get(second) or _format_second(second)
-    return b"%b.%09dZ" % (text, time_ns - second * 1_000_000_000)
-
-
-def parse_time(text: str) -> int:
-    """Return nanoseconds since 1970 of a time as the line spells it; 0 where it is none."""
-    try:
-        second = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC) - _EPOCH
-        return (second.days * 86_400 + second.seconds) * 1_000_000_000 + int(text[20:29])
-    except ValueError:
-        return 0
-
-
-def _format_second(second: int) -> bytes:
-    try:
-        text = (_EPOCH + timedelta(seconds=second)).isoformat()[:19].encode()
-    except (OverflowError, ValueError):
-        raise AuditRecordError(f"timestamp_ns: expected a time in the years 1 to 9999, got {second} s") from None
-    if len(_seconds) > 8:
-        _seconds.clear()
-    _seconds[second] = text
-    return text
 
 
 def encode_context(resource: Mapping[str, object], scope: tuple[str, str | None] | None) -> bytes:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ try:
     import fcntl
 except ImportError:  # Windows reads, too
     fcntl = None  # type: ignore[assignment]
+
+STDIN: Final = "-"
+"""In place of a path."""
 
 _CHECKSUM: Final = re.compile(rb"([0-9a-f]{64}) [ *]([^/\n]+)")
 _MAX_CHECKSUM_BYTES: Final = 1 << 24
@@ -106,6 +110,7 @@ class LogFiles:
                 raise AuditVerifyError(f"{path}: expected a file, got {_file_type(mode)}")
             file = stack.enter_context(open(path, "rb", buffering=0))  # noqa: SIM115
             size = _size(file, locked=locked, patient=patient)
+            opened = os.fstat(file.fileno())
         except OSError as error:
             raise AuditVerifyError(f"{path}: {error.strerror}") from error
 
@@ -117,7 +122,7 @@ class LogFiles:
                 raise AuditVerifyError(f"{path}: {error.strerror}") from error
             return data or b""
 
-        return Segment(path, name, number, size, read)
+        return Segment(path, name, number, size, read, (opened.st_dev, opened.st_ino))
 
 
 def find_log(path: str | os.PathLike[str]) -> LogFiles:
@@ -140,6 +145,31 @@ def find_log(path: str | os.PathLike[str]) -> LogFiles:
         names = [n for n in _names(folder) if n.endswith(".jsonl") and pattern.fullmatch(n)]
         return LogFiles(folder, _only(names, given, "a pattern that fits the files of one log"))
     return LogFiles(folder, first_segment_name(name))
+
+
+def open_stdin() -> Segment:
+    """Return stdin as a segment: what comes, up to its end. It can be read in order only.
+
+    Raises:
+        AuditVerifyError: There is none.
+    """
+    try:
+        descriptor = sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # closed before the start, or not a file
+        raise AuditVerifyError("stdin: expected a log, got no stdin") from None
+    held, start = b"", 0  # the latest bytes, and where they begin: the end of a line is asked for twice
+
+    def read(offset: int, length: int) -> bytes:
+        nonlocal held, start
+        held, start = held[offset - start :], offset
+        if len(held) < length:
+            try:
+                held += os.read(descriptor, length - len(held))
+            except OSError as error:
+                raise AuditVerifyError(f"stdin: {error.strerror}") from error
+        return held[:length]
+
+    return Segment("stdin", "stdin", 1, sys.maxsize, read)
 
 
 def _only(names: list[str], given: Path, expected: str) -> str:

@@ -11,24 +11,52 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import Final, NoReturn
 
 import otel_audit
-from otel_audit.cli import import_, reconcile, resend, show, trace, verify
 from otel_audit.cli.status import INTERRUPTED, PIPE_CLOSED, UNUSABLE
 from otel_audit.cli.text import visible
 from otel_audit.errors import AuditError
 
-COMMANDS: Final[dict[str, ModuleType]] = {
-    "verify": verify,
-    "show": show,
-    "trace": trace,
-    "reconcile": reconcile,
-    "resend": resend,
-    "import": import_,
-}
+
+class _Commands(Mapping[str, ModuleType]):
+    """Name of each command to its module, which is imported when it is asked for.
+
+    Each start would pay for all of them otherwise.
+    """
+
+    def __init__(self, **homes: str) -> None:
+        self._homes = homes
+
+    def __getitem__(self, name: str) -> ModuleType:
+        return import_module(f"otel_audit.cli.{self._homes[name]}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
+COMMANDS: Final = _Commands(
+    **{
+        "verify": "verify",
+        "query": "query",
+        "tail": "tail",
+        "stats": "stats",
+        "show": "show",
+        "trace": "trace",
+        "export": "export",
+        "report": "report",
+        "reconcile": "reconcile",
+        "resend": "resend",
+        "import": "import_",
+        "doctor": "doctor",
+    }
+)
 """Name of each command to its module."""
 
 
@@ -51,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _escape_what_cannot_be_encoded()
     try:
-        arguments = parser().parse_args(argv)
+        given = sys.argv[1:] if argv is None else argv
+        arguments = parser(given[0] if given and given[0] in COMMANDS else None).parse_args(given)
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else UNUSABLE
     try:
@@ -73,12 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, or of one."""
     made = _Parser(prog="otel-audit", description="Read, check and make audit logs.")
     made.add_argument("--version", action="version", version=f"otel-audit {otel_audit.__version__}")
-    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=made.prog)
+    for name in COMMANDS if only is None else (only,):
+        command = COMMANDS[name]
         one = commands.add_parser(
             name,
             help=command.SUMMARY,

@@ -19,6 +19,9 @@ becomes an entry with the time at which it was posted, and with the name and SHA
 line's number and its exact text. A line that holds no message is named here, and kept as it stands.
 Nothing seals what was in the file before: the new log proves only that it has not changed since."""
 EPILOG: Final = """\
+examples:
+  otel-audit import bus.tsv --to new.jsonl
+
 exit status:
   0    every line of the file is a message of the new log
   1    some lines hold no message; each is in the new log as it stands

@@ -10,6 +10,7 @@ from typing import Final
 
 _WIDTH: Final = 30
 _EVERY_SECONDS: Final = 0.1
+_SETTLED_SECONDS: Final = 0.5
 _CLEAR: Final = "\r\x1b[K"
 
 
@@ -24,16 +25,25 @@ class Progress:
         self._unit = unit
         self._shown = sys.stderr is not None and sys.stderr.isatty()
         self._drawn = False
-        self._next = time.monotonic() + _EVERY_SECONDS
+        self._begun = time.monotonic()
+        self._next = self._begun + _EVERY_SECONDS
+        self._done = 0
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Say how far it is; of how much, where that is known."""
-        if not self._shown or (now := time.monotonic()) < self._next:
+        """Say how far it is; of how much, where that is known. Less than before: it begins anew."""
+        if not self._shown:
+            return
+        now = time.monotonic()
+        if done < self._done:
+            self._begun = now
+        self._done = done
+        if now < self._next:
             return
         self._next = now + _EVERY_SECONDS
         self._drawn = True
         with contextlib.suppress(OSError):
-            print(f"{_CLEAR}{bar(done, total, self._unit)}", end="", file=sys.stderr, flush=True)
+            line = bar(done, total, self._unit) + pace(done, total, self._unit, now - self._begun)
+            print(f"{_CLEAR}{line}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the line away, so that nothing of it stands before what comes next."""
@@ -62,6 +72,21 @@ def bar(done: int, total: int | None, unit: str) -> str:
     filled = int(share * _WIDTH)
     whole = _size(total) if unit == "bytes" else f"{total:,} {unit}"
     return f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {share:4.0%}  {amount} of {whole}"
+
+
+def pace(done: int, total: int | None, unit: str, seconds: float) -> str:
+    """Return how fast it goes, and how long it will still take at that; empty until that can be said."""
+    if seconds < _SETTLED_SECONDS or done <= 0:
+        return ""
+    rate = done / seconds
+    text = f"  {_size(int(rate)) if unit == 'bytes' else f'{rate:,.0f}'}/s"
+    if not total or done >= total:
+        return text
+    left = round((total - done) / rate)
+    minutes, seconds_left = divmod(left, 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
+    return f"{text}, {clock} left"
 
 
 def _size(count: int) -> str:

@@ -21,9 +21,12 @@ has taken them. OTEL_EXPORTER_OTLP_ENDPOINT and its siblings say where to. What 
 a second time: reconcile counts doubles, and says which entries are missing. Needs the extra otlp:
 pip install 'otel-audit[otlp]'."""
 EPILOG: Final = """\
+examples:
+  otel-audit resend audit.jsonl --missing-from logs.jsonl
+
 exit status:
   0    all of them were taken
-  1    not all of them; the last line says where to go on
+  1    not all of them: the last line says where to go on, stderr how many lines are no entries
   2    wrong usage, a file that cannot be read, no OTLP exporter"""
 
 
@@ -47,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("otel-audit: expected --after SEQ or --missing-from COPY, got neither", file=sys.stderr)
         return status.UNUSABLE
     # here, not above: the other commands run without the SDK
-    from otel_audit.pipeline.otlp import make_exporter
+    from otel_audit.pipeline.otlp_exporter import make_exporter
     from otel_audit.pipeline.resend import NotAcknowledgedError, Resend, Sent
 
     exporter = make_exporter("otel-audit resend")
@@ -68,10 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
             if isinstance(error, KeyboardInterrupt):
                 raise
             return status.FOUND
-    left = resend.total - done.entries
-    note = f"; {plural(left, 'line is no entry', 'lines are no entries')}: otel-audit verify says why" if left else ""
-    print(f"{path}: {plural(done.entries, 'entry', 'entries')} taken by the endpoint{note}")
-    return status.OK
+    print(f"{path}: {plural(done.entries, 'entry', 'entries')} taken by the endpoint", flush=True)
+    if resend.malformed:
+        left = plural(resend.malformed, "line is no entry and was", "lines are no entries and were")
+        print(f"otel-audit: {path}: {left} not sent: otel-audit verify says why", file=sys.stderr)
+    if resend.unsendable:
+        left = plural(resend.unsendable, "entry has a time", "entries have times")
+        print(f"otel-audit: {path}: {left} that OTLP cannot hold: not sent", file=sys.stderr)
+    return status.FOUND if resend.malformed or resend.unsendable else status.OK
 
 
 def _missing(arguments: argparse.Namespace) -> list[SeqRange] | None:

@@ -1,4 +1,4 @@
-"""``otel-audit show``: entries for people, or as JSON Lines."""
+"""``otel-audit show``: entries for people, or as JSON Lines; of one entry all that belongs to it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from typing import Final
 
 from otel_audit import semconv
 from otel_audit.cli import status, unfinished_text
+from otel_audit.cli.entry_details import details
 from otel_audit.cli.entry_text import as_text, labelled
+from otel_audit.cli.selecting import log_argument
 from otel_audit.cli.text import ascii_json, visible
 from otel_audit.cli.trace_link import trace_link
-from otel_audit.cli.verify import log_path
 from otel_audit.entry import Entry
 from otel_audit.reader import read_log
+from otel_audit.selection import Selection
 from otel_audit.verify.unfinished import UnfinishedAction, unfinished_action
 from otel_audit.verify.writers import Writers
 
 SUMMARY: Final = "show entries of an audit log"
 DESCRIPTION: Final = """\
 Show entries: when, who, on whose behalf, what, upon what, how it ended. Entries are shown as they
-stand, and lines that are none are passed over: "otel-audit verify" says what to believe. Control characters in them are
-escaped. A folder, or any segment, stands for the whole log. With OTEL_AUDIT_TRACE_URL, such as
-https://tracing.example/trace/{trace_id}, each entry of a trace shows the link to it."""
+stand, and lines that are none are passed over: "otel-audit verify" says what to believe. With --seq or --record-id,
+what belongs to an entry is shown, too: its check (its hash, and the links to both neighbours), the neighbours, its
+intent or outcome. Control characters are escaped. A folder, or any segment, stands for the whole log. With
+OTEL_AUDIT_TRACE_URL, such as https://tracing.example/trace/{trace_id}, each entry of a trace shows the link to it."""
 EPILOG: Final = """\
+examples:
+  otel-audit show audit.jsonl --seq 5
+  otel-audit show audit.jsonl --trace-id 4bf92f3577b34da6a3ce929d0e0e4736 --format json
+
 exit status:
   0    entries were shown
   1    there are none, or none that match
@@ -36,7 +43,7 @@ exit status:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("path", metavar="PATH", type=log_path, help="a log, a segment of one, or a folder")
+    parser.add_argument("path", metavar="PATH", type=log_argument, help="a log, a segment of one, or a folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--seq", type=_positive, metavar="N", help="the entry with this place in the chain")
     which.add_argument("--record-id", metavar="ID", help="the record with this id, and the outcome of that intent")
@@ -51,13 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Show the entries that were asked for, and return the exit status."""
     shown = 0
     link = trace_link(os.environ)
-    for entry, states in _chosen(arguments):
+    for entry, more in _chosen(arguments):
         if arguments.format == "json":
             print(ascii_json(json.loads(entry.raw)))
         else:
             if shown:
                 print()
-            for line in (*as_text(entry, link), *states):
+            for line in (*as_text(entry, link), *more):
                 print(line)
         shown += 1
     if shown:
@@ -94,11 +101,22 @@ def _chosen(arguments: argparse.Namespace) -> Iterable[tuple[Entry, Iterable[str
             for entry, action in open_intents(read_log(arguments.path))
             if arguments.trace_id is None or entry.trace_id == arguments.trace_id
         )
+    elif (arguments.seq is not None or arguments.record_id is not None) and arguments.format == "text":
+        return details(arguments.path, _selection(arguments), lambda entry: _matches(entry, arguments))
     else:
-        since_seq = arguments.seq or 1
-        chosen = ((entry, ()) for entry in read_log(arguments.path, since_seq=since_seq, trace_id=arguments.trace_id))
+        chosen = ((entry, ()) for entry in read_log(arguments.path, selection=_selection(arguments)))
     chosen = ((entry, more) for entry, more in chosen if _matches(entry, arguments))
     return chosen if arguments.last is None else deque(chosen, maxlen=arguments.last)
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    return Selection(
+        since_seq=arguments.seq,
+        until_seq=arguments.seq,
+        trace_id=arguments.trace_id,
+        span_id=arguments.span_id,
+        text=arguments.record_id,  # it stands in an intent and in its outcome
+    )
 
 
 def _matches(entry: Entry, arguments: argparse.Namespace) -> bool:

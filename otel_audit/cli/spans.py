@@ -101,8 +101,14 @@ def _span(each: Telemetry) -> Span:
         span_id=str(record.get("spanId", "")).lower(),
         parent_id=str(record.get("parentSpanId") or "").lower(),
         name=str(record.get("name", "")),
-        start_ns=parse_integer(record.get("startTimeUnixNano", 0)) or 0,
-        end_ns=parse_integer(record.get("endTimeUnixNano", 0)) or 0,
+        start_ns=_time_ns(record.get("startTimeUnixNano")),
+        end_ns=_time_ns(record.get("endTimeUnixNano")),
         service=text((each.resource or {}).get(SERVICE_NAME)) or "",
         failed=isinstance(status, dict) and status.get("code") in _ERROR_CODES,
     )
+
+
+def _time_ns(value: object) -> int:
+    """Return a time as OTLP has it, 64 bits without a sign; 0 for anything else."""
+    time_ns = parse_integer(value) or 0
+    return time_ns if 0 <= time_ns < 2**64 else 0

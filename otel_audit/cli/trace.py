@@ -16,7 +16,7 @@ from otel_audit.cli.spans import Span, read_spans
 from otel_audit.cli.text import plural, visible, visible_json
 from otel_audit.cli.verify import log_path
 from otel_audit.entry import Entry
-from otel_audit.line import parse_time
+from otel_audit.line_form import parse_time
 from otel_audit.reader import read_log
 
 SUMMARY: Final = "show one trace: its spans and its audit entries"
@@ -25,6 +25,9 @@ Show one trace as a tree: the spans from a collector's traces files (OTLP JSON, 
 under each span the entries of the logs that carry its id, by time. Entries are shown as they stand:
 "otel-audit verify" says what to believe."""
 EPILOG: Final = """\
+examples:
+  otel-audit trace 4bf92f3577b34da6a3ce929d0e0e4736 audit.jsonl --spans traces.jsonl
+
 exit status:
   0    there are spans or entries of this trace
   1    there are none

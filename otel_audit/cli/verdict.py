@@ -10,6 +10,7 @@ from typing import Final
 from otel_audit.cli import unfinished_text
 from otel_audit.cli.text import path_text, plural, visible
 from otel_audit.verify import Finding, VerifyReport
+from otel_audit.verify.start import Since
 
 UNANCHORED: Final = (
     "nothing outside the file proves its tail complete: lines cut off its end leave no trace in it.\n"
@@ -26,18 +27,21 @@ _COUNTED: Final = {
 }
 
 
-def as_text(report: VerifyReport, anchors: list[str]) -> Iterator[str]:
+def as_text(report: VerifyReport, anchors: list[str], *, part: bool = False) -> Iterator[str]:
     """Yield the lines for people: the findings, then the verdict.
 
     Args:
         report: What was found.
         anchors: Those that were given, as ``seq:hash``.
+        part: A part of the log was asked for: the text says so where the whole had to be checked.
     """
     for finding in report.findings:
         yield finding_text(finding)
         yield f"  {visible(finding.remedy)}"
     path = visible(path_text(report.path))
     yield f"{path}: {_verdict(report, anchors)}"
+    if part and report.supported and report.since is None:
+        yield "  the whole log was checked"
     yield from (f"  {note}" for note in _notes(report))
     yield from (f"  {line}" for line in _unfinished(report))
 
@@ -68,30 +72,39 @@ def as_json(report: VerifyReport, anchors_given: int) -> dict[str, object]:
         "macs_checked": report.macs_checked,
         "anchors_given": anchors_given,
         "anchors_matched": report.anchors_matched,
+        "copies": None if report.copies is None else _copies(report.copies),
         "open_intents": report.open_intents,
         "unknown_lifecycle_events": report.unknown_lifecycle_events,
         "chain_only": report.chain_only,
+        "since": None if report.since is None else dataclasses.asdict(report.since),
         "unfinished": [dataclasses.asdict(action) for action in report.unfinished],
         "segments": [
             {"path": path_text(one.path), "size_bytes": one.size_bytes, "entries": one.entries}
             for one in report.segments
         ],
-        "findings": [
-            {
-                "kind": finding.kind,
-                "severity": finding.severity,
-                "path": path_text(finding.path),
-                "line": finding.line,
-                "offset": finding.offset,
-                "seq": finding.seq,
-                "count": finding.count,
-                "expected": finding.expected,
-                "got": finding.got,
-                "remedy": finding.remedy,
-            }
-            for finding in report.findings
-        ],
+        "findings": [finding_as_json(finding) for finding in report.findings],
     }
+
+
+def finding_as_json(finding: Finding) -> dict[str, object]:
+    """Return one element of ``findings`` in docs/verify.schema.json."""
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "path": path_text(finding.path),
+        "line": finding.line,
+        "offset": finding.offset,
+        "seq": finding.seq,
+        "count": finding.count,
+        "expected": finding.expected,
+        "got": finding.got,
+        "remedy": finding.remedy,
+    }
+
+
+def _copies(read: CopiesRead) -> dict[str, object]:
+    first = None if read.first is None else path_text(read.first)
+    return {"entries": read.entries, "placed": read.placed, "unreadable": read.unreadable, "unreadable_first": first}
 
 
 def _status(report: VerifyReport) -> str:
@@ -105,6 +118,7 @@ def _status(report: VerifyReport) -> str:
 def _verdict(report: VerifyReport, anchors: list[str]) -> str:
     if not report.supported:
         return "not judged: this program does not know the version of its format"
+    intact = "intact" if report.since is None else f"intact from seq {report.since.seq} on"
     if report.errors:
         return f"not intact: {_counted(report.errors)}{_extent(report)}"
     if not report.intact:
@@ -112,14 +126,14 @@ def _verdict(report: VerifyReport, anchors: list[str]) -> str:
             f"no errors, but integrity mode {report.integrity or 'unknown'} cannot prove a log intact{_extent(report)}"
         )
     if not report.anchored:
-        return f"intact, unanchored{_extent(report)}\n  {UNANCHORED}"
+        return f"{intact}, unanchored{_extent(report)}\n  {UNANCHORED}"
     proved = max((int(anchor.partition(":")[0]) for anchor in anchors), default=0)
     if report.head is not None and proved < report.head.seq:
         return (
-            f"intact, anchored up to seq {proved}{_extent(report)}\n"
+            f"{intact}, anchored up to seq {proved}{_extent(report)}\n"
             f"  nothing outside the file proves it complete behind seq {proved}"
         )
-    return f"intact, anchored{_extent(report)}"
+    return f"{intact}, anchored{_extent(report)}"
 
 
 def _counted(findings: tuple[Finding, ...]) -> str:
@@ -141,6 +155,14 @@ def _extent(report: VerifyReport) -> str:
 def _notes(report: VerifyReport) -> Iterator[str]:
     if not report.supported:
         return
+    if report.copies is not None and report.copies.unreadable:
+        lines = plural(report.copies.unreadable, "line")
+        yield (
+            f"{lines} of the copies cannot be read, so they anchor nothing; the first: "
+            f"{path_text(report.copies.first or '')}"
+        )
+    if report.since is not None:
+        yield from _since(report.since)
     if report.macs_checked is False:
         yield "MACs not checked: the log has a key; give it with --hmac-key-file"
     elif report.macs_checked:
@@ -151,6 +173,15 @@ def _notes(report: VerifyReport) -> Iterator[str]:
         yield f"{plural(report.unknown_lifecycle_events, 'lifecycle event')} that this version does not know"
     if report.chain_only:
         yield "only seq, hashes and links were checked (--chain-only)"
+
+
+def _since(since: Since) -> Iterator[str]:
+    begun = f"verified from seq {since.seq} on"
+    if since.verified_at is None:
+        yield f"{begun}; what is before was not looked at"
+        return
+    yield f"{begun}; what is before was verified at {since.verified_at}, the whole log at {since.in_full_at}"
+    yield "  a change in it since then is found by a check of the whole log only"
 
 
 def _unfinished(report: VerifyReport) -> Iterator[str]:

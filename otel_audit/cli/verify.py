@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from otel_audit.cli import status, verdict
+from otel_audit.cli import extract_text, status, verdict
 from otel_audit.cli.progress import progress
 from otel_audit.cli.text import ascii_json, path_text, visible
 from otel_audit.errors import AuditError
 from otel_audit.reader import verify_log
-from otel_audit.reconcile import copy_anchors
+from otel_audit.reconcile import CopyAnchors, copy_anchors
 from otel_audit.verify import VerifyReport
+
+if TYPE_CHECKING:
+    from otel_audit.query.extract_check import ExtractReport
 
 SUMMARY: Final = "check audit logs for tampering and loss"
 DESCRIPTION: Final = """\
 Check audit logs: hashes, links, anchors, segments, schema. A folder, any segment, or a pattern
 with * stands for the whole log. The findings go to stdout, one line each, and then one verdict for each log."""
 EPILOG: Final = """\
+examples:
+  otel-audit verify audit.jsonl
+  otel-audit verify audit.jsonl --anchor-file receipts.txt --require-anchor
+  otel-audit verify audit.jsonl --anchor-copy logs.jsonl --format json
+  otel-audit verify audit.jsonl --checkpoint-file audit.checkpoint
+
 exit status:
   0    no errors (warnings allowed); the verdict says "unanchored" where it is
-  1    errors: tampering, loss, a missing or empty log
+  1    errors: tampering, loss, a missing or empty log, a copy of which nothing leads to it
   2    wrong usage, a file that cannot be read, an unknown format version
-  3    --require-anchor, and no anchor matched
+  3    --require-anchor, and no anchor matched, or a line of a copy cannot be read
 Of several logs, 1 outweighs 2, and 2 outweighs 3."""
 
+_MAX_PROCESSES: Final = 64
+_SEQ: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _ANCHOR: Final = re.compile(r"[1-9][0-9]{0,15}:[0-9a-f]{64}", re.ASCII)
 
 
@@ -39,6 +51,7 @@ class Checked:
     report: VerifyReport | None
     error: str | None
     status: int
+    extract: ExtractReport | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +95,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the weakest integrity mode to accept (default: chain)",
     )
     parser.add_argument("--chain-only", action="store_true", help="check seq, hashes and links only; faster")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument(
+        "--since-seq",
+        type=seq,
+        metavar="N",
+        help="begin at the entry N; what is before is not looked at",
+    )
+    begin.add_argument(
+        "--checkpoint-file",
+        type=log_path,
+        metavar="FILE",
+        help="begin where the last check with this FILE ended (the first time: at the beginning), and note in it "
+        "where this one ends, if the log is intact",
+    )
+    parser.add_argument(
+        "--processes",
+        type=process_count,
+        metavar="N",
+        help="how many read a log (default: one for each processor, eight at most; one where the log is short)",
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing: the exit status is the answer")
 
@@ -93,36 +126,54 @@ def run(arguments: argparse.Namespace) -> int:
         anchors += read_anchors(name)
     if (anchors or arguments.anchor_copies) and len(arguments.paths) > 1:
         raise AuditError(f"an anchor belongs to one log: expected one PATH with anchors, got {len(arguments.paths)}")
+    part = arguments.since_seq is not None or arguments.checkpoint_file is not None
+    if part and len(arguments.paths) > 1:
+        raise AuditError(f"a seq or a checkpoint is that of one log: expected one PATH, got {len(arguments.paths)}")
+    copied = None
     if arguments.anchor_copies:
         with progress("bytes") as shown:
-            anchors += [
-                f"{one.seq}:{one.hash}" for one in copy_anchors(arguments.paths[0], arguments.anchor_copies, shown)
-            ]
+            copied = copy_anchors(arguments.paths[0], arguments.anchor_copies, shown)
+        anchors += [f"{one.seq}:{one.hash}" for one in copied.anchors]
     checked = []
     for path in arguments.paths:
-        checked.append(check(path, anchors, arguments))
+        checked.append(check(path, anchors, arguments, copied))
         if arguments.format == "text":
-            _print_text(checked[-1], anchors, quiet=arguments.quiet)
+            _print_text(checked[-1], anchors, quiet=arguments.quiet, part=part)
     exit_status = status.gravest(one.status for one in checked)
     if arguments.format == "json" and not arguments.quiet:
         print(ascii_json(as_json(checked, len(anchors), exit_status), indent=2))
     return exit_status
 
 
-def check(path: str, anchors: list[str], arguments: argparse.Namespace) -> Checked:
+def check(
+    path: str, anchors: list[str], arguments: argparse.Namespace, copied: CopyAnchors | None = None
+) -> Checked:
     """Verify one log; a log that cannot be read is a result, too."""
     try:
-        report = verify_log(
-            path,
-            hmac_key_file=arguments.hmac_key_file,
-            anchors=anchors,
-            expected_integrity=arguments.integrity,
-            chain_only=arguments.chain_only,
-        )
+        extract = extract_text.extract_report(path, anchors, arguments.hmac_key_file)
+        if extract is not None:
+            if arguments.since_seq is not None or arguments.checkpoint_file is not None:
+                raise AuditError(f"{path_text(path)}: an extract is checked whole: expected no seq and no checkpoint")
+            exit_status = extract_text.status_of(extract, require_anchor=arguments.require_anchor)
+            return Checked(path, None, None, exit_status, extract)
+        with contextlib.nullcontext() if arguments.quiet else progress("bytes") as shown:
+            report = verify_log(
+                path,
+                hmac_key_file=arguments.hmac_key_file,
+                anchors=anchors,
+                expected_integrity=arguments.integrity,
+                chain_only=arguments.chain_only,
+                since_seq=arguments.since_seq,
+                checkpoint_file=arguments.checkpoint_file,
+                processes=arguments.processes,
+                progress=shown,
+            )
     except OSError as error:
         return Checked(path, None, f"{path_text(path)}: cannot be read: {error.strerror or error}", status.UNUSABLE)
     except AuditError as error:
         return Checked(path, None, str(error), status.UNUSABLE)
+    if copied is not None:
+        report = copied.judged(report)
     return Checked(path, report, None, status_of(report, require_anchor=arguments.require_anchor))
 
 
@@ -137,7 +188,7 @@ def status_of(report: VerifyReport, *, require_anchor: bool) -> int:
 
 def as_json(checked: list[Checked], anchors_given: int, exit_status: int) -> dict[str, object]:
     """Return the result as docs/verify.schema.json describes it."""
-    return {
+    result: dict[str, object] = {
         "schema_version": 1,
         "exit_status": exit_status,
         "logs": [
@@ -145,8 +196,26 @@ def as_json(checked: list[Checked], anchors_given: int, exit_status: int) -> dic
             if one.report is None
             else verdict.as_json(one.report, anchors_given)
             for one in checked
+            if one.extract is None
         ],
     }
+    if extracts := [extract_text.as_json(one.extract, anchors_given) for one in checked if one.extract is not None]:
+        result["extracts"] = extracts
+    return result
+
+
+def seq(text: str) -> int:
+    """Return an argument that is the ``seq`` of an entry."""
+    if _SEQ.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"expected the seq of an entry, got {text!r}")
+    return int(text)
+
+
+def process_count(text: str) -> int:
+    """Return an argument that is a number of processes."""
+    if not (len(text) < 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PROCESSES):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {_MAX_PROCESSES}, got {text!r}")
+    return int(text)
 
 
 def log_path(text: str) -> str:
@@ -186,9 +255,13 @@ def read_anchors(name: str) -> list[str]:
     return anchors
 
 
-def _print_text(one: Checked, anchors: list[str], *, quiet: bool) -> None:
-    if one.report is None:
+def _print_text(one: Checked, anchors: list[str], *, quiet: bool, part: bool) -> None:
+    if one.extract is not None:
+        lines = () if quiet else extract_text.as_text(one.extract, len(anchors))
+        for line in lines:
+            print(line)
+    elif one.report is None:
         print(f"otel-audit: {visible(one.error or '')}", file=sys.stderr)
     elif not quiet:
-        for line in verdict.as_text(one.report, anchors):
+        for line in verdict.as_text(one.report, anchors, part=part):
             print(line)

@@ -13,7 +13,7 @@ import hmac
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from otel_audit.line import MAX_SEQ
+from otel_audit.line_form import MAX_SEQ
 from otel_audit.verify.report import Integrity
 
 _PREV = ',"prev_hash":"%s"'

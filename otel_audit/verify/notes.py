@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -34,22 +35,52 @@ class Lifecycle(NamedTuple):
     attributes: dict[str, object]
 
 
+class LogEntry(NamedTuple):
+    """An entry ``audit.log.…``, as far as the writers of a log are concerned."""
+
+    event_name: str
+    seq: int
+    attributes: dict[str, object]
+    resource: dict[str, object]
+
+
+@dataclass(slots=True)
+class Ended:
+    """What a part of a log did to intents, kept so that the parts can be put together.
+
+    Attributes:
+        closed: Intents that had their outcome in the part.
+        again: Those of which something was said behind their outcome.
+        entries: The log's own entries.
+    """
+
+    closed: set[str] = field(default_factory=set)
+    again: set[str] = field(default_factory=set)
+    entries: list[LogEntry] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Notes:
     """Gathers notes line by line.
 
     Intents are kept until their outcome comes: memory grows with the actions under way, and
     with the intents that never get one (some 400 bytes each).
+
+    Attributes:
+        intents: By record id: segment, line, offset and ``seq``.
+        outcomes: Record ids of intents that came behind their outcome, or did not come.
+        part: Where only a part of a log is read: the writers are then not told of its entries.
     """
 
     now: str | None
     found: list[Note] = field(default_factory=list)
-    intents: dict[str, Note] = field(default_factory=dict)
+    intents: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     outcomes: set[str] = field(default_factory=set)
     writers: Writers = field(default_factory=Writers)
     lifecycle: list[Lifecycle] = field(default_factory=list)
     unknown_lifecycle: int = 0
     open_intents: int = 0
+    part: Ended | None = None
 
     def clock(self, place: Place, offset: int, seq: int, before: str, after: str) -> None:
         """Note that ``observed_time`` went back between two linked entries."""
@@ -65,38 +96,53 @@ class Notes:
                 break
         record_id = attributes.get(semconv.AUDIT_RECORD_ID)
         if isinstance(record_id, str):
-            self.phase(attributes, record_id, members["observed_time"], place, offset, seq)
+            young = self.now is not None and members["observed_time"] > self.now
+            self.phase(attributes, record_id, (*place, offset, seq), young=young)
         if members["event_name"].startswith(semconv.LOG_EVENT_PREFIX):
             self._log_entry(members["event_name"], attributes, place, offset, seq)
-            self.writers.note(members["event_name"], seq, attributes, members.get("resource", {}))
+            entry = LogEntry(members["event_name"], seq, attributes, members.get("resource", {}))
+            if self.part is None:
+                self.writers.note(*entry)
+            else:
+                self.part.entries.append(entry)
 
     def phase(
-        self,
-        attributes: dict[str, object],
-        record_id: str,
-        observed: str,
-        place: Place,
-        offset: int,
-        seq: int,
+        self, attributes: dict[str, object], record_id: str, where: tuple[int, int, int, int], *, young: bool
     ) -> None:
-        """Open an intent, or close the one that an outcome names."""
+        """Open an intent, or close the one that an outcome names.
+
+        Args:
+            where: Segment, line, offset and ``seq``.
+            young: The entry is younger than the moment of reading.
+        """
         phase = attributes.get(semconv.AUDIT_PHASE)
         if phase == "intent":
-            # Where the intent is younger than the moment of reading, it is simply open.
-            if self.now is not None and observed > self.now:
+            if young:  # then it is simply open
                 self.open_intents += 1
                 return
             if record_id in self.outcomes:
-                return
-            expected = f"an outcome of intent {record_id}"
-            if record_id in self.intents:
-                return  # of two copies the first is the entry
-            self.intents[record_id] = Note("intent_without_outcome", place, offset, seq, expected, "none")
+                if self.part is not None:
+                    self.part.again.add(record_id)
+            elif record_id not in self.intents:  # of two copies the first is the entry
+                self.intents[record_id] = where
         elif phase == "outcome":
             intent_id = attributes.get(semconv.AUDIT_INTENT_ID)
-            if isinstance(intent_id, str) and self.intents.pop(intent_id, None) is None:
-                # Out of order, or of an intent that is lost: another finding says which.
-                self.outcomes.add(intent_id)
+            if not isinstance(intent_id, str):
+                return
+            if self.intents.pop(intent_id, None) is not None:
+                if self.part is not None:
+                    self.part.closed.add(intent_id)
+                return
+            # Out of order, or of an intent that is lost: another finding says which.
+            if self.part is not None and intent_id in self.outcomes:
+                self.part.again.add(intent_id)
+            self.outcomes.add(intent_id)
+
+    def unfinished(self) -> Iterator[Note]:
+        """Yield the intents that have no outcome."""
+        for record_id, (segment, line, offset, seq) in self.intents.items():
+            expected = f"an outcome of intent {record_id}"
+            yield Note("intent_without_outcome", Place(segment, line), offset, seq, expected, "none")
 
     def _log_entry(self, name: str, attributes: dict[str, object], place: Place, offset: int, seq: int) -> None:
         get = attributes.get

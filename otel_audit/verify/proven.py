@@ -1,16 +1,20 @@
-"""What the columns of a block (`otel_audit.verify.columns`) prove of its lines, in their order."""
+"""What the contents of a block (`otel_audit.verify.contents`) prove of its lines, in their order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
+from otel_audit import semconv
 from otel_audit.verify.linked import Linked
 from otel_audit.verify.notes import Notes
-from otel_audit.verify.pieces import OBSERVED
 from otel_audit.verify.run import Place
+
+OBSERVED: Final = b',"observed_time":"'
+OBSERVED_BYTES: Final = 47
+"""Of ``observed_time``, up to and without its ``Z``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,33 +22,43 @@ class Proven:
     """The lines of a block, nearly all of them proved sound but for the order of their times.
 
     Attributes:
-        missed: Indexes of the lines that must go the exact way.
-        times: ``observed_time`` of each line but those, in two pieces.
-        phases: Index, attributes and record id of each intent and outcome.
+        missed: Indexes of the lines that must go the exact way, ascending.
+        times: ``observed_time`` of each line but those, `OBSERVED_BYTES` of it.
+        phases: Index and attributes of each intent and outcome.
     """
 
     notes: Notes
     linked: Linked
     missed: list[int]
-    times: Sequence[tuple[bytes, bytes]]
-    phases: list[tuple[int, dict[str, Any], bytes]]
+    times: Sequence[bytes]
+    phases: list[tuple[int, dict[str, Any]]]
 
     def plain(self, index: int, seq: int, observed: str, place: Place, offset: int) -> tuple[int, str]:
-        """Return as `otel_audit.verify.sound.Follower.plain` does."""
+        """Return the index behind the lines that are proved sound, and the last observed time.
+
+        Args:
+            index: Where to begin.
+            seq: Of the line there.
+            observed: ``observed_time`` of the line before.
+            place: Of the line there.
+            offset: Of the first of all the lines.
+        """
         stop = next((row for row in self.missed if row >= index), len(self.linked.hashes))
-        before = observed.encode()
-        times = [(OBSERVED + before[:20], before[20:29]), *self.times[index:stop]]
+        times = [OBSERVED + observed[:-1].encode(), *self.times[index:stop]]
         if sorted(times) != times:
             stop = index + next(row for row, (one, other) in enumerate(pairwise(times)) if other < one)
-        for row, members, record_id in self.phases:
+        segment, line = place
+        notes, bounds = self.notes, self.linked.bounds
+        now = None if notes.now is None else OBSERVED + notes.now[:-1].encode()
+        for row, attributes in self.phases:
             if index <= row < stop:
-                now = _text(self.times[row])
-                where = Place(place.segment, place.line + row - index)
-                at = offset + self.linked.bounds[row]
-                self.notes.phase(members, record_id.decode(), now, where, at, seq + row - index)
+                record_id = attributes[semconv.AUDIT_RECORD_ID]
+                if isinstance(record_id, str):
+                    young = now is not None and self.times[row] > now
+                    where = segment, line + row - index, offset + bounds[row], seq + row - index
+                    notes.phase(attributes, record_id, where, young=young)
         return stop, _text(self.times[stop - 1]) if stop > index else observed
 
 
-def _text(observed: tuple[bytes, bytes]) -> str:
-    second, nanos = observed
-    return (second[len(OBSERVED) :] + nanos).decode() + "Z"
+def _text(observed: bytes) -> str:
+    return observed[len(OBSERVED) :].decode() + "Z"

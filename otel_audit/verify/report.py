@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from otel_audit.chain import Head
 from otel_audit.verify.finding import Finding
+from otel_audit.verify.start import Since, Start
 from otel_audit.verify.unfinished import UnfinishedAction
 
 Integrity = Literal["chain", "hash", "none"]
@@ -19,6 +20,22 @@ class SegmentSummary:
     path: str
     size_bytes: int
     entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiesRead:
+    """What the copies held that were given as anchors.
+
+    Attributes:
+        entries: Of audit logs, whichever, each as often as it stands there.
+        placed: Of these, those that lead to this log.
+        unreadable: Lines that cannot be read; ``first`` says where and why. What they held is no anchor.
+    """
+
+    entries: int
+    placed: int
+    unreadable: int
+    first: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +59,9 @@ class VerifyReport:
         chain_only: Only ``seq``, hashes and links were looked at, as asked.
         unfinished: Actions that began and never ended: of each ``intent_without_outcome`` who,
             upon what, in which trace, and whether its writer closed the log. The first 1000.
+        since: What this verification began with; None: it is one of the whole log.
+        copies: What the copies held that were given as anchors; None: there were none.
+        end: The place behind the head of an intact log, where the next verification can begin.
     """
 
     path: str
@@ -58,6 +78,9 @@ class VerifyReport:
     open_intents: int = 0
     chain_only: bool = False
     unfinished: tuple[UnfinishedAction, ...] = ()
+    since: Since | None = None
+    copies: CopiesRead | None = None
+    end: Start | None = field(default=None, repr=False)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -76,8 +99,11 @@ class VerifyReport:
 
     @property
     def anchored(self) -> bool:
-        """An anchor agrees with the log: something outside the file fixes its entries."""
-        return self.anchors_matched > 0
+        """An anchor agrees with the log: something outside the file fixes its entries.
+
+        False where a line of a copy cannot be read: it can hold entries that the log has lost.
+        """
+        return self.anchors_matched > 0 and not (self.copies and self.copies.unreadable)
 
     @property
     def supported(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from otel_audit.line import MAX_LINE_BYTES
+from otel_audit.line_form import MAX_LINE_BYTES
 
 BLOCK_BYTES: Final = 1 << 16
 """Bytes read at a time: what the processor's second cache holds is split fastest."""
@@ -23,6 +23,8 @@ class Segment:
         size_bytes: How many of its bytes are judged.
         read: ``read(offset, length)`` returns up to so many bytes; fewer than asked for only at
             the end.
+        identity: Device and inode, by which another process can tell that it has opened the same
+            file; None: no other can.
     """
 
     path: str
@@ -30,6 +32,7 @@ class Segment:
     number: int
     size_bytes: int
     read: Callable[[int, int], bytes]
+    identity: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +102,14 @@ def lines_from(segment: Segment, offset: int, size: int = BLOCK_BYTES) -> Iterat
         for line in block.data.split(b"\n"):
             yield at, line
             at += len(line) + 1
+
+
+def segment_sha256(segment: Segment) -> str:
+    """Return SHA-256 of all bytes that are judged."""
+    import hashlib  # here: whoever only searches a log starts without it
+
+    sha256, at = hashlib.sha256(), 0
+    while at < segment.size_bytes and (data := segment.read(at, min(1 << 20, segment.size_bytes - at))):
+        sha256.update(data)
+        at += len(data)
+    return sha256.hexdigest()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from otel_audit import semconv
 from otel_audit.chain import GENESIS, Head
 from otel_audit.verify.anchors import Anchor, check_anchors
 from otel_audit.verify.ascending import out_of_order
-from otel_audit.verify.declared import find_declaration
+from otel_audit.verify.declared import STRENGTH, find_declaration
 from otel_audit.verify.drafts import Drafts, Stretches
 from otel_audit.verify.expected import check_declaration, usable_key
 from otel_audit.verify.fragments import add_regions, match_regions
@@ -22,7 +23,10 @@ from otel_audit.verify.run import Place, Run
 from otel_audit.verify.scan import Scan
 from otel_audit.verify.segment import Checksums, Segment, lines_from, read_blocks
 from otel_audit.verify.segments import check_segments, missing_numbers
+from otel_audit.verify.start import Since, Start
+from otel_audit.verify.stitch import read_units
 from otel_audit.verify.unfinished import unfinished_actions
+from otel_audit.verify.unit import Terms
 
 
 def verify(
@@ -36,8 +40,10 @@ def verify(
     chain_only: bool = False,
     now: str | None = None,
     checksums: Checksums | None = None,
+    read_apart: Callable[[Terms, Start], Scan | None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> VerifyReport:
-    """Return what is to be said of a log.
+    """Return what is to be said of a whole log.
 
     Args:
         segments: Those that there are, ascending; at least one.
@@ -49,8 +55,12 @@ def verify(
         chain_only: Look at ``seq``, hashes and links alone, until one is wrong.
         now: When the log's length was taken, in the format's form: intents younger are open.
         checksums: What ``NAME.sha256`` says.
+        read_apart: Reads the log in parts that are put together (`otel_audit.verify.stitch`), or returns
+            None where it is one that must be read in one piece; that is then done here.
+        progress: Told of the bytes that are read here, as they are.
     """
-    files = tuple(segments)
+    log = Log(tuple(segments), path, first_name, checksums or Checksums("", {}))
+    files = log.segments
     drafts = Drafts(files)
     stated, declared = find_declaration(files)
     if stated is not None and stated.version not in (None, semconv.FORMAT_VERSION):
@@ -63,20 +73,102 @@ def verify(
         return VerifyReport(path=path, entries=0, head=None, findings=drafts.finish(), integrity=None)
     usable = usable_key(key, declared, files)
     seqs = sorted({anchor.seq for anchor in anchors})
-    notes = Notes(now)
-    sums = checksums or Checksums("", {})
-    scan = Scan(files, Judge(declared, usable), notes, seqs, chain_only, sums.digests)
-    scan.read()
+    scan = read_apart(Terms(declared, usable, seqs, chain_only, now), Start()) if read_apart is not None else None
+    if scan is None:
+        sums = log.checksums.digests
+        scan = Scan(files, Judge(declared, usable), Notes(now), seqs, chain_only, sums, progress=progress)
+        scan.read()
     chain = _judge_lines(scan, drafts)
     check_declaration(declared, expected_integrity, key, usable, scan, drafts)
+    return _report(log, scan, chain, anchors, drafts)
+
+
+def verify_since(
+    segments: Sequence[Segment],
+    start: Start,
+    since: Since,
+    *,
+    path: str,
+    first_name: str,
+    key: bytes | None = None,
+    anchors: Sequence[Anchor] = (),
+    expected_integrity: Integrity = "chain",
+    chain_only: bool = False,
+    now: str | None = None,
+    checksums: Checksums | None = None,
+    read_apart: Callable[[Terms, Start], Scan | None] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> VerifyReport | None:
+    """Return what is to be said of a log from a place on, as `verify` does.
+
+    None: of this part it cannot be said by itself. Something in it is out of the ordinary, or the
+    log's declaration is: only `verify` tells what.
+
+    Args:
+        start: The place.
+        since: What the report is to say of it.
+        anchors: None of an entry before the place.
+    """
+    log = Log(tuple(segments), path, first_name, checksums or Checksums("", {}))
+    stated, declared = find_declaration(log.segments)
+    if stated is None or stated.version != semconv.FORMAT_VERSION or declared.stated is None:
+        return None
+    usable = usable_key(key, declared, log.segments)
+    if (key is not None) != (usable is not None) or STRENGTH[declared.mode] < STRENGTH[expected_integrity]:
+        return None
+    terms = Terms(declared, usable, sorted({anchor.seq for anchor in anchors}), chain_only, now)
+    if read_apart is not None:
+        scan = read_apart(terms, start)
+    else:
+        scan = read_units(log.segments, terms, start, log.checksums.digests, progress)
+    if scan is None:
+        return None
+    scan.notes.writers.whole = False
+    drafts = Drafts(log.segments)
+    chain = _judge_lines(scan, drafts, start)
+    before = Head(start.seq - 1, start.ends[0] if start.ends else "")
+    if not chain.runs and any(anchor.seq > before.seq for anchor in anchors):
+        return None
+    report = _report(log, scan, chain, anchors, drafts)
+    if report.errors:
+        return None
+    end = report.end or (start if declared.mode == "chain" and not chain.runs else None)
+    return replace(report, head=report.head or before, since=since, end=end)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The files that are verified, and what they are called."""
+
+    segments: tuple[Segment, ...]
+    path: str
+    first_name: str
+    checksums: Checksums
+
+
+def _report(log: Log, scan: Scan, chain: Chain, anchors: Sequence[Anchor], drafts: Drafts) -> VerifyReport:
+    """Do steps 5 and 6, and say all."""
     head = _head(chain)
-    check_segments(scan, chain, first_name, sums, drafts)
+    declared, notes = scan.judge.declared, scan.notes
+    check_segments(scan, chain, log.first_name, log.checksums, drafts)
     matched = 0
     if declared.mode != "none":
         matched = check_anchors(anchors, scan.anchored, chain.runs, head, _faults_behind(chain, scan), drafts)
     intents = _add_intents(scan, chain, drafts)
+    last = chain.runs[-1].last if chain.runs else None
+    observed = "" if scan.chain_only else scan.observed  # of how many lines that is known is chance
+    end = None
+    if last is not None and head is not None and declared.mode == "chain" and not drafts.errors():
+        end = Start(
+            last.segment,
+            log.segments[last.segment].size_bytes,
+            last.line + 1,
+            head.seq + 1,
+            (head.hash,),
+            observed,
+        )
     return VerifyReport(
-        path=path,
+        path=log.path,
         entries=sum(scan.entries),
         head=head,
         findings=drafts.finish(),
@@ -85,19 +177,24 @@ def verify(
         key_id=declared.key_id,
         segments=tuple(
             SegmentSummary(segment.path, segment.size_bytes, entries)
-            for segment, entries in zip(files, scan.entries, strict=True)
+            for segment, entries in zip(log.segments, scan.entries, strict=True)
         ),
         anchors_matched=matched,
-        macs_checked=None if declared.key_id is None else usable is not None,
+        macs_checked=None if declared.key_id is None else scan.judge.key is not None,
         unknown_lifecycle_events=notes.unknown_lifecycle,
         open_intents=notes.open_intents,
-        chain_only=chain_only,
-        unfinished=unfinished_actions(intents, files, notes.writers),
+        chain_only=scan.chain_only,
+        unfinished=unfinished_actions(intents, log.segments, notes.writers),
+        end=end,
     )
 
 
-def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
-    """Do steps 1 to 4; return the chain."""
+def _judge_lines(scan: Scan, drafts: Drafts, start: Start | None = None) -> Chain:
+    """Do steps 1 to 4; return the chain.
+
+    Args:
+        start: Where it begins, if not at genesis: then its runs are known to follow one another.
+    """
     edited = frozenset(run.first for run in scan.runs if run.kind == "edited")
     faults: dict[int, Place] = {}
     chained = scan.judge.declared.mode == "chain"
@@ -111,7 +208,10 @@ def _judge_lines(scan: Scan, drafts: Drafts) -> Chain:
         drafts.add_run(run.kind, run, run.expected, run.got)
     judged_alone = Stretches(faulty)
     match_regions(scan.declarations, scan.notes.lifecycle, scan.firsts, edited, faults, scan.segments)
-    chain = assemble(scan.runs, _faulty_regions(scan.regions), scan.segments, chain=chained)
+    if start is None:
+        chain = assemble(scan.runs, _faulty_regions(scan.regions), scan.segments, chain=chained)
+    else:
+        chain = Chain(runs=scan.runs)
     chain.disordered = out_of_order(chain.runs)
     for place in (
         *(b.after.first for b in chain.breaks),
@@ -223,7 +323,7 @@ def _add_intents(scan: Scan, chain: Chain, drafts: Drafts) -> list[tuple[int, in
     last_fault = max((draft.place for draft in drafts.errors()), default=Place(-1, 0))
     unjudged = Stretches([*chain.unjudged, *chain.copies])
     added = []
-    for note in scan.notes.intents.values():
+    for note in scan.notes.unfinished():
         if note.place > last_fault and note.place not in unjudged:
             kind, place, offset, seq, expected, got = note
             drafts.add(kind, place, offset, seq, expected, got)

@@ -18,7 +18,13 @@ _PROCESS: Final = ("service.instance.id", semconv.PROCESS_PID, semconv.HOST_NAME
 
 @dataclass(slots=True)
 class Writers:
-    """Told of the log's own entries in their order; remembers who has it open."""
+    """Told of the log's own entries in their order; remembers who has it open.
+
+    Attributes:
+        whole: It is told of all of them, from the first on.
+    """
+
+    whole: bool = True
 
     _open: dict[str, tuple[int, Mapping[str, object]]] = field(default_factory=dict)
     _voided: list[tuple[int, int]] = field(default_factory=list)
@@ -51,12 +57,15 @@ class Writers:
             resource: The entry's.
 
         Returns:
-            None where the entry does not tell which process wrote it.
+            None where the entry does not tell which process wrote it, and where that process may
+            have opened the log before the part that is known.
         """
         process = {name: resource[name] for name in _PROCESS if name in resource}
         if not process.keys() & {"service.instance.id", semconv.PROCESS_PID}:
             return None
-        return not any(
+        if any(
             opened < seq and all(whole.get(name) == value for name, value in process.items())
             for opened, whole in self._open.values()
-        )
+        ):
+            return False
+        return True if self.whole else None

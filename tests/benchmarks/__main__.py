@@ -11,6 +11,7 @@ from tests.benchmarks import (
     bench_long,
     bench_processes,
     bench_threads,
+    bench_unreachable,
     bench_verify,
     measure,
 )
@@ -24,4 +25,5 @@ if __name__ == "__main__":
         bench_verify.bench,
         bench_long.bench,
         bench_collector.bench,
+        bench_unreachable.bench,
     )

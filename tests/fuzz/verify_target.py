@@ -15,7 +15,7 @@ from unittest import mock
 
 from jsonschema import Draft202012Validator
 
-from otel_audit import reader
+from otel_audit import reader, verification
 from otel_audit.cli import main, verdict
 from otel_audit.cli.text import ascii_json
 from otel_audit.cli.verify import Checked, as_json, status_of
@@ -54,7 +54,7 @@ def check(data: bytes) -> None:
     given = changed.given
     path, key_file = _write(changed)
     anchors = [f"{seq}:{digits}" for seq, digits in given.anchors]
-    with mock.patch.object(reader, "_format_now", return_value=NOW):
+    with mock.patch.object(verification, "_format_now", return_value=NOW):
         report = reader.verify_log(
             path, hmac_key_file=key_file, anchors=anchors, expected_integrity=_mode(given.expected)
         )

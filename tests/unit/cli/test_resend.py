@@ -127,11 +127,16 @@ def test_deep_values(endpoint: Endpoint, tmp_path: Path) -> None:
 
 
 def test_malformed(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line that is no entry is not sent, and that is told."""
+    """A line that is no entry is not sent: stderr tells how many, and the status is 1 though the others were taken."""
     lines = logs.log(5)
     lines[2] = lines[2].replace(b'"time"', b'"tyme"')
-    assert main(["resend", written(tmp_path, lines), "--after", "0"]) == 0
-    assert "4 entries taken by the endpoint; 1 line is no entry" in capsys.readouterr().out
+    log = written(tmp_path, lines)
+    assert main(["resend", log, "--after", "0"]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{log}: 4 entries taken by the endpoint\n"
+    assert err == f"otel-audit: {log}: 1 line is no entry and was not sent: otel-audit verify says why\n"
+    assert main(["resend", log, "--after", "3"]) == 0
+    assert capsys.readouterr() == (f"{log}: 2 entries taken by the endpoint\n", "")
 
 
 def test_after(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -183,6 +183,61 @@ class TestFilters:
         assert screen.err == f"otel-audit: {SOUND}: no entries to show\n"
 
 
+class TestDetails:
+    """What belongs to one entry."""
+
+    def test_sound(self, screen: Screen) -> None:
+        """An entry is shown with its check, its neighbours, and the intent that it ends."""
+        assert screen.show(SOUND, "--seq", "8") == 0
+        assert "check      hash right; follows #7; #9 follows it" in screen.out
+        assert "before     #7  " in screen.out
+        assert "behind     #9  " in screen.out
+        assert "began      #7  " in screen.out
+        screen.show(SOUND, "--seq", "4")
+        assert "ended      #5  " in screen.out
+
+    def test_ends_of_the_log(self, screen: Screen) -> None:
+        """The first entry follows nothing, and nothing follows the last."""
+        screen.show(SOUND, "--seq", "1")
+        assert "check      hash right; first of the log; #2 follows it" in screen.out
+        screen.show(SOUND, "--seq", "10")
+        assert "check      hash right; follows #9; last of the log" in screen.out
+
+    def test_forged(self, tmp_path: pathlib.Path, screen: Screen) -> None:
+        """A wrong hash and a missing neighbour are said in capitals."""
+        lines = pathlib.Path(SOUND).read_bytes().split(b"\n")
+        lines[4] = lines[4].replace(b'"success"', b'"failure"')
+        del lines[2]
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(b"\n".join(lines))
+        screen.show(str(path), "--seq", "5")
+        assert "check      HASH WRONG: expected hash " in screen.out
+        screen.show(str(path), "--seq", "4")
+        assert "DOES NOT FOLLOW THE ENTRY BEFORE: expected seq 3, got seq 4" in screen.out
+        screen.show(str(path), "--seq", "2")
+        assert "THE ENTRY BEHIND DOES NOT FOLLOW: expected seq 3, got seq 4" in screen.out
+
+    def test_record_id(self, screen: Screen) -> None:
+        """With --record-id, intent and outcome have each their check."""
+        intent = json.loads(pathlib.Path(SOUND).read_bytes().split(b"\n")[3])["attributes"]["audit.record.id"]
+        assert screen.show(SOUND, "--record-id", intent) == 0
+        assert [line[:3] for line in screen.out.splitlines() if line.startswith("#")] == ["#4 ", "#5 "]
+        assert screen.out.count("check      hash right") == 2
+
+    def test_integrity_none(self, screen: Screen) -> None:
+        """Where the log has no hashes, that is said."""
+        assert screen.show(str(LOGS / "none_sound"), "--seq", "2") == 0
+        assert "no hash: the log is kept in integrity mode none" in screen.out
+
+    def test_inert(self, tmp_path: pathlib.Path, screen: Screen) -> None:
+        """What belongs to an entry is shown as carefully as the entry."""
+        writer, _ = begun(0)
+        for _ in range(3):
+            writer.record("\x1b[2J\x07", {"audit.target.id": "\u202e"}, actor="\x1b]0;x\x07")
+        assert screen.show(written(tmp_path, writer), "--seq", "3") == 0
+        assert all(character.isprintable() or character == "\n" for character in screen.out)
+
+
 class TestJson:
     """``--format json``: JSON Lines."""
 

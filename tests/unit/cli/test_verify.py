@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import pty
+import subprocess
+import sys
 from typing import Any, Final
 
 import jsonschema
 import pytest
 
 from otel_audit.cli import main
+from otel_audit.cli.progress import pace
+from tests import logs
 
 ROOT: Final = pathlib.Path(__file__).parents[3]
 LOGS: Final = ROOT / "tests" / "vectors" / "logs"
@@ -332,3 +337,99 @@ class TestJson:
         jsonschema.Draft202012Validator(SCHEMA).validate(result)
         assert [one["status"] for one in result["logs"]] == ["intact", "unreadable"]
         assert str(loop) in result["logs"][1]["error"]
+
+
+class TestPart:
+    """``--checkpoint-file`` and ``--since-seq``."""
+
+    def grown(self, folder: pathlib.Path, count: int) -> str:
+        """Return a log that has so many entries now."""
+        path = folder / "audit.jsonl"
+        path.write_bytes(logs.join(logs.log(count)))
+        return str(path)
+
+    def test_says_which_check_it_was(self, tmp_path: pathlib.Path, screen: Screen) -> None:
+        """The first check says that it was of the whole log, the next where it began and when the rest was checked."""
+        options = ("--checkpoint-file", str(tmp_path / "audit.checkpoint"))
+        assert screen.verify(self.grown(tmp_path, 10), *options) == 0
+        assert ": intact, unanchored; 10 entries" in screen.out
+        assert "  the whole log was checked\n" in screen.out
+        saved = json.loads((tmp_path / "audit.checkpoint").read_bytes())
+        assert screen.verify(self.grown(tmp_path, 15), *options) == 0
+        assert ": intact from seq 11 on, unanchored; 5 entries" in screen.out
+        assert f"what is before was verified at {saved['verified_at']}" in screen.out
+        assert "the whole log was checked" not in screen.out
+        assert screen.verify(self.grown(tmp_path, 4), *options) == 1
+        assert "truncated: seq 5, 11 entries" in screen.out
+        assert "  the whole log was checked\n" in screen.out
+
+    def test_json_says_so_too(self, tmp_path: pathlib.Path, screen: Screen) -> None:
+        """The member ``since`` is null after a check of the whole, and else says where it began."""
+        path, options = self.grown(tmp_path, 10), ("--format", "json", "--since-seq")
+        for seq, since in ("1", None), ("7", {"seq": 7, "verified_at": None, "in_full_at": None}):
+            assert screen.verify(path, *options, seq) == 0
+            result = json.loads(screen.out)
+            jsonschema.Draft202012Validator(SCHEMA).validate(result)
+            assert result["logs"][0]["since"] == since
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--since-seq", "0"], "expected the seq of an entry"),
+            (["--since-seq", "99"], "expected an entry with seq 99, got none"),
+            (["--since-seq", "2", "--checkpoint-file", "x"], "not allowed with argument"),
+            (["--checkpoint-file", log("sound")], "ending in .jsonl"),
+            (["--since-seq", "2", log("sound")], "expected one PATH, got 2"),
+            (["--processes", "0"], "expected a number from 1 to 64"),
+        ],
+        ids=("zero", "beyond", "both", "log", "two", "none"),
+    )
+    def test_what_cannot_be_meant(self, options: list[str], said: str, screen: Screen) -> None:
+        """Wrong usage, and an entry that is not there, end with 2 and say what was expected."""
+        assert screen.verify(*options, log("sound")) == 2
+        assert said in screen.err
+        assert screen.out == ""
+
+
+class TestProgress:
+    """What is shown on a terminal."""
+
+    def test_is_taken_away_again(self, tmp_path: pathlib.Path) -> None:
+        """Progress is drawn on stderr with a rate, and nothing of it stands there in the end."""
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(logs.join(logs.log(400)))
+        main_end, other_end = pty.openpty()
+        code = (
+            "import sys; from otel_audit.cli import main, progress\n"
+            "progress._EVERY_SECONDS = progress._SETTLED_SECONDS = 0\n"
+            "sys.exit(main(['verify', sys.argv[1]]))"
+        )
+        done = subprocess.run([sys.executable, "-c", code, path], stdout=subprocess.PIPE, stderr=other_end, cwd=ROOT)
+        os.close(other_end)
+        drawn = b""
+        try:
+            while rest := os.read(main_end, 4096):
+                drawn += rest
+        except OSError:  # Linux: the other end is closed
+            pass
+        os.close(main_end)
+        assert done.returncode == 0
+        assert b"% " in drawn
+        assert b"/s, 0:00 left" in drawn
+        assert drawn.endswith(b"\r\x1b[K")
+        assert b"intact, unanchored; 400 entries" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("done", "total", "seconds", "said"),
+        [
+            (1 << 20, 1 << 30, 0.1, ""),
+            (0, 1 << 30, 9.0, ""),
+            (1 << 20, 1 << 30, 1.0, "  1.0 MiB/s, 17:03 left"),
+            (1 << 20, 1 << 33, 1.0, "  1.0 MiB/s, 2:16:31 left"),
+            (1 << 20, 1 << 20, 2.0, "  512.0 KiB/s"),
+            (1 << 20, None, 2.0, "  512.0 KiB/s"),
+        ],
+    )
+    def test_pace(self, done: int, total: int | None, seconds: float, said: str) -> None:
+        """It says how fast it goes once that has settled, and how long it will take where that can be known."""
+        assert pace(done, total, "bytes", seconds) == said

@@ -82,3 +82,49 @@ def test_a_length_that_is_no_integer_declares_nothing() -> None:
         declared(logs.log(8), b"half", observed=logs.time_text(9), **{"audit.fragment.length": 4.0}), 1 << 16
     )
     assert brief(report.findings) == [("malformed", 9, None, 1)]
+
+
+def sealed(seq: int, middle: bytes, prev: str, time: str, observed: str) -> bytes:
+    """Return a line with any bytes between its times, under a right seal."""
+    head = b'{"seq":%d,"time":"%s",' % (seq, time.encode())
+    tail = b',"observed_time":"%s","resource":{"service.name":"x"},"prev_hash":"%s"' % (
+        observed.encode(),
+        prev.encode(),
+    )
+    digest = hashlib.sha256(head + middle + tail).hexdigest()
+    return head + middle + tail + b',"hash":"%s"}' % digest.encode()
+
+
+@pytest.mark.parametrize("before", range(20, 27))
+def test_lines_that_are_sound_only_together(before: int) -> None:
+    """Lines of which one begins what the next one ends are malformed, also where a third makes up for the number."""
+    lines = logs.log(before)
+    required = b",".join(b'"%s":"%s"' % (n.encode(), v.encode()) for n, v in logs.attributes(1).items())
+    whole = b'"event_name":"e","attributes":{%s}' % required
+    middles = (
+        b'"event_name":"e","attributes":{%s,"x":[{"a":1' % required,
+        b'"event_name":"e"}]}',
+        whole + b'},"------------------------",{' + whole,
+    )
+    for middle in (whole, *middles, whole):
+        seq = len(lines) + 1
+        prev = lines[-1][-66:-2].decode()
+        lines.append(sealed(seq, middle, prev, logs.time_text(seq), logs.time_text(seq)))
+    assert brief(judge(lines, 5500).findings) == [("malformed", before + 2, None, 3)]
+
+
+@pytest.mark.parametrize("read_bytes", READ_BYTES)
+@pytest.mark.parametrize("member", ["time", "observed_time"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("2026-11-22T00:00:60.000000000Z", "2026-11-22T00:60:00.000000000Z", "2026-11-22T24:00:00.000000000Z"),
+        *("2026-02-30T00:00:00.000000000Z", "2026-11-22T00:00:59.00000000aZ", "2026-11-22 00:00:59.000000000Z"),
+    ],
+)
+def test_times_that_are_none(wrong: str, member: str, read_bytes: int) -> None:
+    """A time that no clock shows makes a line malformed, among many that are sound."""
+    members = [logs.opened(), *(logs.entry(seq) for seq in range(2, 41))]
+    members[30][member] = wrong
+    found = brief(judge(list(logs.chain(members)), read_bytes).findings)
+    assert found == [("malformed", 31, None, 1)]

@@ -1,0 +1,86 @@
+"""What belongs to an entry, for people: its check, its neighbours, its intent or outcome."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+from otel_audit import semconv
+from otel_audit.cli.entry_line import as_line
+from otel_audit.cli.entry_text import labelled
+from otel_audit.entry import Entry
+from otel_audit.query.context import search_around
+from otel_audit.query.linked import BEGIN, head_of, link_fault, own_fault
+from otel_audit.reader import open_segments, read_log
+from otel_audit.selection import Selection
+from otel_audit.verify.declared import Declared, find_declaration
+
+
+def details(path: str, selection: Selection, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, Iterable[str]]]:
+    """Yield each entry that is wanted, and the lines with what belongs to it.
+
+    Args:
+        path: The log.
+        selection: What may be wanted.
+        wanted: What is.
+    """
+    with contextlib.ExitStack() as stack:
+        declared = find_declaration(open_segments(path, stack))[1]
+    before: Entry | None = None
+    waiting: tuple[Entry, Entry | None] | None = None
+    for shown in search_around(path, selection, 1, 1):
+        if shown.apart:
+            before = None
+        if waiting is not None:
+            yield waiting[0], _lines(path, waiting[1], waiting[0], None if shown.apart else shown.entry, declared)
+            waiting = None
+        if shown.found and wanted(shown.entry):
+            waiting = shown.entry, before
+        before = shown.entry
+    if waiting is not None:
+        yield waiting[0], _lines(path, waiting[1], waiting[0], None, declared)
+
+
+def _lines(path: str, before: Entry | None, entry: Entry, after: Entry | None, declared: Declared) -> Iterator[str]:
+    yield labelled("check", "; ".join(_check(before, entry, after, declared)))
+    if before is not None:
+        yield labelled("before", as_line(before))
+    if after is not None:
+        yield labelled("behind", as_line(after))
+    for label, other in _other_half(path, entry):
+        yield labelled(label, as_line(other))
+
+
+def _check(before: Entry | None, entry: Entry, after: Entry | None, declared: Declared) -> Iterator[str]:
+    fault = own_fault(entry, declared)
+    if declared.mode == "none":
+        yield "no hash: the log is kept in integrity mode none"
+    else:
+        yield "hash right" if fault is None else f"HASH WRONG: {fault}"
+    if before is None and entry.seq != 1:
+        yield f"NO ENTRY BEFORE IT: expected #{entry.seq - 1}"
+    else:
+        fault = link_fault(entry, BEGIN if before is None else head_of(before), declared.mode)
+        follows = "first of the log" if before is None else f"follows #{before.seq}"
+        yield follows if fault is None else f"DOES NOT FOLLOW THE ENTRY BEFORE: {fault}"
+    if after is None:
+        yield "last of the log"
+    else:
+        fault = link_fault(after, head_of(entry), declared.mode)
+        yield f"#{after.seq} follows it" if fault is None else f"THE ENTRY BEHIND DOES NOT FOLLOW: {fault}"
+
+
+def _other_half(path: str, entry: Entry) -> Iterator[tuple[str, Entry]]:
+    phase = entry.attributes.get(semconv.AUDIT_PHASE)
+    name = semconv.AUDIT_RECORD_ID if phase == "intent" else semconv.AUDIT_INTENT_ID
+    wanted = entry.attributes.get(name)
+    if phase not in ("intent", "outcome") or not isinstance(wanted, str):
+        return
+    other = semconv.AUDIT_INTENT_ID if phase == "intent" else semconv.AUDIT_RECORD_ID
+    # an outcome stands behind its intent
+    since, until = (entry.seq, None) if phase == "intent" else (None, entry.seq)
+    selection = Selection(attributes=(((other,), wanted),), since_seq=since, until_seq=until)
+    for found in read_log(path, selection=selection):
+        if found.seq != entry.seq:
+            yield "ended" if phase == "intent" else "began", found
+            return
