@@ -15,33 +15,9 @@ from typing import Final
 from opentelemetry.sdk._logs import ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter, LogRecordExportResult
 
-from otel_audit.errors import AuditConfigError
-
 _log = logging.getLogger(__name__)
 
 _NUMBER: Final = "otel_audit_copy_number"
-
-
-def make_exporter(asked_by: str) -> LogRecordExporter:
-    """Return the exporter that the protocol variables name: gRPC, or HTTP with protobuf.
-
-    Args:
-        asked_by: The setting or command that needs it, for the error.
-
-    Raises:
-        AuditConfigError: The extra ``otlp`` is not installed.
-    """
-    protocol = os.environ.get("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    try:
-        if protocol == "http/protobuf":
-            from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogExporter
-
-            return HttpLogExporter()
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
-
-        return GrpcLogExporter()
-    except ImportError as error:
-        raise AuditConfigError(f"{asked_by} needs the OTLP exporter: pip install 'otel-audit[otlp]'") from error
 
 
 class OtlpLogRecordProcessor(BatchLogRecordProcessor):
@@ -76,9 +52,9 @@ class OtlpLogRecordProcessor(BatchLogRecordProcessor):
         self._counts.over = True
 
 
-def is_sendable(time_ns: int | None) -> bool:
-    """Whether OTLP can hold a time: nanoseconds since 1970 in 64 bits without a sign."""
-    return time_ns is None or 0 <= time_ns < 2**64
+def is_sendable(*times_ns: int | None) -> bool:
+    """Whether OTLP can hold these times: nanoseconds since 1970 in 64 bits without a sign."""
+    return all(time_ns is None or 0 <= time_ns < 2**64 for time_ns in times_ns)
 
 
 def unsent_total() -> int | None:
@@ -115,7 +91,9 @@ class _CountingExporter(LogRecordExporter):
         first = getattr(batch[0].log_record, _NUMBER, counts.taken + 1)
         counts.unsent += max(0, first - 1 - counts.taken)
         counts.taken = first - 1 + len(batch)
-        sendable = [record for record in batch if is_sendable(record.log_record.timestamp)]
+        sendable = [
+            record for record in batch if is_sendable(record.log_record.timestamp, record.log_record.observed_timestamp)
+        ]
         if len(sendable) < len(batch):  # one of them would keep the whole batch from being sent
             counts.unsent += len(batch) - len(sendable)
             _log.warning("OTLP knows times from 1970 to 2554: %d records are not sent", len(batch) - len(sendable))

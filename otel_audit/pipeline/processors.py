@@ -10,7 +10,8 @@ from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, SimpleLogRe
 
 from otel_audit.environment import OTEL_AUDIT_PROCESSORS, ProcessorName
 
-from .otlp import OtlpLogRecordProcessor, make_exporter
+from .otlp import OtlpLogRecordProcessor
+from .otlp_exporter import make_exporter
 
 
 def make_processors(names: Iterable[ProcessorName]) -> list[LogRecordProcessor]:

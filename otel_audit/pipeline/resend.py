@@ -66,6 +66,8 @@ class Resend:
 
     Attributes:
         total: Entries to send.
+        unsendable: Entries so far with a time that OTLP cannot hold.
+        malformed: Lines so far that begin as an entry and are none: they cannot be sent.
 
     Raises:
         AuditVerifyError: There is no log, or it cannot be read.
@@ -83,6 +85,8 @@ class Resend:
         stretches = self._index.spans() if only is None else only
         self._stretches = [SeqRange(max(one.first, after + 1), one.last) for one in stretches if one.last > after]
         self.total = sum(one.size for one in self._stretches)
+        self.malformed = 0
+        self.unsendable = 0
 
     def send(self, exporter: LogRecordExporter) -> Iterator[Sent]:
         """Send; yield after each acknowledgement how far it is.
@@ -92,19 +96,15 @@ class Resend:
         """
         entries = 0
         for batch in self._batches():
+            sendable = [entry for entry in batch if _is_sendable(entry)]
             for entry in batch:
-                if not is_sendable(parse_time(entry.time)):
-                    _log.warning(
-                        "seq %d is not sent: OTLP knows times from 1970 to 2554, not %s", entry.seq, entry.time
-                    )
-            records = [
-                to_log_record(entry, self._index.declared.stream_id)
-                for entry in batch
-                if is_sendable(parse_time(entry.time))
-            ]
+                if not _is_sendable(entry):
+                    _log.warning("seq %d is not sent: OTLP knows times from 1970 to 2554 only", entry.seq)
+            self.unsendable += len(batch) - len(sendable)
+            records = [to_log_record(entry, self._index.declared.stream_id) for entry in sendable]
             if records and exporter.export(records) is not LogRecordExportResult.SUCCESS:
                 raise NotAcknowledgedError(f"seq {batch[0].seq} to {batch[-1].seq}: the endpoint did not take them")
-            entries += len(batch)
+            entries += len(sendable)
             yield Sent(entries, batch[-1].seq)
 
     def _batches(self) -> Iterator[list[Entry]]:
@@ -123,8 +123,16 @@ class Resend:
         for one in self._stretches:
             for seq in range(one.first, one.last + 1):
                 for line in self._index.lines(seq):
-                    with contextlib.suppress(MalformedLineError):  # no entry: `verify` names it
-                        yield parse_entry(line)
+                    try:
+                        entry = parse_entry(line)
+                    except MalformedLineError:  # `verify` names it
+                        self.malformed += 1
+                    else:
+                        yield entry
+
+
+def _is_sendable(entry: Entry) -> bool:
+    return is_sendable(parse_time(entry.time), parse_time(entry.observed_time))
 
 
 def to_log_record(entry: Entry, stream_id: str | None) -> ReadableLogRecord:

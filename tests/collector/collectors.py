@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from typing import Final
 
 CONFIGURATIONS = Path(__file__).parents[2] / "collector-config"
 TAIL_GATES = ("--feature-gates=stanza.synchronousLogEmitter",)
 """As `collector-config/run-tail` gives them; killed it is here anyway."""
 
 DEADLINE_SECONDS = 90
+
+ENDS_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+"""Before a command: the system kills what it starts when this process dies, even by SIGKILL. Linux alone can."""
 
 
 def free_port() -> int:
@@ -54,7 +59,7 @@ class Collector:
         self._process: subprocess.Popen[bytes] | None = None
         paths = [CONFIGURATIONS / configuration for configuration in configurations]
         gates = TAIL_GATES if "tail.yaml" in configurations else ()
-        self._command = [str(binary), *gates, *(f"--config={path}" for path in paths)]
+        self._command = [*ENDS_WITH_US, str(binary), *gates, *(f"--config={path}" for path in paths)]
         self._environ = {
             "PATH": os.environ["PATH"],
             "OTEL_AUDIT_LISTEN": self.listen,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.collector.collectors import Collector
 from tests.disk import mounted
-from tests.optional import built_collector
+from tests.optional import built_collector, built_kafka
 
 _GIVEN = os.environ.get("OTEL_AUDIT_TEST_COLLECTOR")
 
@@ -21,6 +21,8 @@ BINARY = Path(_GIVEN) if _GIVEN is not None else built_collector()
 # Left out, not skipped: nothing is skipped where OTEL_AUDIT_TEST_STRICT is set. Where OTEL_AUDIT_TEST_COLLECTOR is
 # set they are collected in any case, and a missing binary is an error.
 collect_ignore_glob = [] if _GIVEN is not None or BINARY.exists() else ["test_*.py"]
+if _GIVEN is None and not built_kafka().exists():
+    collect_ignore_glob.append("test_kafka.py")
 
 Start = Callable[..., Collector]
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from tests.chain import check_log, segments
 from tests.collector.copies import CopiedRecord, otlp_value, records, sorted_value
 
 Way = Literal["tail", "otlp"]
@@ -48,6 +49,13 @@ def compare(lines: Mapping[int, bytes], copy: Path, way: Way) -> Comparison:
         if found:
             differing[record.seq] = found
     return Comparison(lines.keys() - seen, seen - lines.keys(), doubles, differing)
+
+
+def lines_of(path: Path) -> dict[int, bytes]:
+    """Return the lines of a log that is sound, without LF, by ``seq``."""
+    entries = check_log(path)
+    raw = [line for segment in segments(path) for line in segment.read_bytes().split(b"\n")[:-1]]
+    return {entry.seq: line for entry, line in zip(entries, raw, strict=True)}
 
 
 def ranges(seqs: set[int]) -> str:

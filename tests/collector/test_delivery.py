@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain import check_log, segments
+from tests.chain import segments
 from tests.collector.collectors import Collector, resize, turns
 from tests.collector.copies import Arrivals
-from tests.collector.faithful import Comparison, Way, compare, ranges
+from tests.collector.faithful import Comparison, Way, compare, lines_of, ranges
 from tests.collector.writer import writers
 
 FULL = os.environ.get("OTEL_AUDIT_TEST_FULL") == "1"
@@ -71,13 +71,6 @@ def wait_for_metric(one: Collector, name: str) -> None:
     for _ in turns():
         if one.metrics().get(name, 0) > before:
             return
-
-
-def lines_of(path: Path) -> dict[int, bytes]:
-    """Return the lines of a log that is sound, without LF, by ``seq``."""
-    entries = check_log(path)
-    raw = [line for segment in segments(path) for line in segment.read_bytes().split(b"\n")[:-1]]
-    return {entry.seq: line for entry, line in zip(entries, raw, strict=True)}
 
 
 def last_seq(path: Path) -> int:
