@@ -169,7 +169,7 @@ def _examine(
         candidate = None if identity is not None else identity_of(rest)
         if candidate is not None:
             check_version(path, candidate)
-            _check_identity(path, candidate, settings, public_key_id)
+            check_identity(path, candidate, settings, public_key_id)
         whole = next_entry(rest, tail, settings.integrity, key)
         if whole is None:
             fragment = measure_fragment(fd, tail.end, size)
@@ -186,7 +186,7 @@ def _examine(
         )
     file.tail = tail._replace(end=size)
     if identity is not None:
-        _check_identity(path, identity, settings, public_key_id)
+        check_identity(path, identity, settings, public_key_id)
     if tail.rotated:
         _finish_segment(file, fragment)
         return
@@ -246,7 +246,12 @@ def _finish_rotation(before: ActiveFile, settings: FileSettings) -> tuple[Identi
     )
 
 
-def _check_identity(path: str, identity: Identity, settings: FileSettings, public_key_id: str | None) -> None:
+def check_identity(path: str, identity: Identity, settings: FileSettings, public_key_id: str | None) -> None:
+    """Check that a log is of the integrity and the key that the settings say.
+
+    Raises:
+        AuditConfigError: It is of others.
+    """
     if identity.integrity != settings.integrity:
         raise AuditConfigError(
             f"{path}: expected integrity {settings.integrity!r}, got a log of integrity {identity.integrity!r}; "
