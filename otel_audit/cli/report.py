@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -104,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             trace_url=trace_url,
             told=told,
         )
-    print(f"{visible(path_text(arguments.output))}: {plural(report.entries, 'entry', 'entries')}", file=sys.stderr)
+    print(f"{visible(path_text(arguments.output))}: {plural(report.entries, 'entry', 'entries')}", flush=True)
     return status.FOUND if report.errors else status.OK
 
 

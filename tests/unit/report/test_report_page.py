@@ -21,7 +21,7 @@ def test_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
     Path("audit.jsonl").write_bytes(logs.join(logs.log(38)))
     [(command, said)] = re.findall(r"^\$ otel-audit (.+)\n(.+)$", PAGE, re.MULTILINE)
     assert main(command.split()) == 0
-    assert capfd.readouterr().err == f"{said}\n"
+    assert capfd.readouterr().out == f"{said}\n"
 
 
 def test_its_numbers() -> None:
