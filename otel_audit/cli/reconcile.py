@@ -19,17 +19,21 @@ a line, or exact lines. Several copies are taken together: what one of them has 
 may be out of order, hold entries twice, end in the middle of a line, and hold what is not of this log.
 The findings go to stdout, one for each stretch of entries, and then the verdict. Nothing is changed."""
 EPILOG: Final = """\
+examples:
+  otel-audit reconcile audit.jsonl logs.jsonl
+
 findings:
   not_in_copy  no copy has these entries
   truncated    a copy has them, and the log ends before
   gap          a copy has them, and the log lacks them
   diverged     the log has other entries in their place
   altered      a copy is not what was written: changed on the way, or since
+  unplaced     a copy has them from the same file or process, behind the log's end, and no chain leads to them
 
 exit status:
   0    every entry of the log is in a copy, as it stands
-  1    findings
-  2    wrong usage, a file that cannot be read, a copy that is none"""
+  1    findings, or a line of a copy that cannot be read
+  2    wrong usage, a file that cannot be read, a log without an entry, a copy that is none"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -96,6 +96,8 @@ def _verdict(report: ReconcileReport) -> str:
         whole = "all" if not report.not_sent else f"{report.copied:,}"
         return f"the copies agree: {whole} of {entries}{head}"
     found = ", ".join(f"{count:,} {kind}" for kind, count in report.totals.items() if count)
+    if report.unreadable:
+        found += f"{', ' if found else ''}{plural(report.unreadable, 'line')} that cannot be read"
     return f"the copies do not agree: {found}; {report.copied:,} of {entries} in the copies{head}"
 
 
@@ -113,9 +115,11 @@ def _notes(report: ReconcileReport) -> Iterator[str]:
             "logs, or behind entries that no copy has"
         )
     if report.foreign:
-        yield f"{plural(report.foreign, 'record')} that are no audit entries, left out"
+        one, many = "record that is no audit entry", "records that are no audit entries"
+        yield f"{plural(report.foreign, one, many)}, left out"
     if report.torn:
         yield f"{plural(report.torn, 'torn request')}: a collector was killed while it wrote"
     if report.unreadable:
         first = path_text(report.unreadable_first or "")
-        yield f"{plural(report.unreadable, 'line')} of the copies cannot be read; the first: {first}"
+        lines = plural(report.unreadable, "line")
+        yield f"{lines} of the copies cannot be read, and may hold what the log has lost; the first: {first}"

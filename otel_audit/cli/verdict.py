@@ -10,6 +10,7 @@ from typing import Final
 from otel_audit.cli import unfinished_text
 from otel_audit.cli.text import path_text, plural, visible
 from otel_audit.verify import Finding, VerifyReport
+from otel_audit.verify.report import CopiesRead
 from otel_audit.verify.start import Since
 
 UNANCHORED: Final = (
@@ -159,7 +160,7 @@ def _notes(report: VerifyReport) -> Iterator[str]:
         lines = plural(report.copies.unreadable, "line")
         yield (
             f"{lines} of the copies cannot be read, so they anchor nothing; the first: "
-            f"{path_text(report.copies.first or '')}"
+            f"{visible(path_text(report.copies.first or ''))}"
         )
     if report.since is not None:
         yield from _since(report.since)

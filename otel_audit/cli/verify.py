@@ -145,9 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_status
 
 
-def check(
-    path: str, anchors: list[str], arguments: argparse.Namespace, copied: CopyAnchors | None = None
-) -> Checked:
+def check(path: str, anchors: list[str], arguments: argparse.Namespace, copied: CopyAnchors | None = None) -> Checked:
     """Verify one log; a log that cannot be read is a result, too."""
     try:
         extract = extract_text.extract_report(path, anchors, arguments.hmac_key_file)

@@ -16,6 +16,7 @@ from otel_audit.chain import GENESIS
 from otel_audit.entry import MalformedLineError, parse_line
 from otel_audit.reconcile.copied import Copied, Judgement
 from otel_audit.reconcile.log_index import LogIndex
+from otel_audit.reconcile.sources import MAX_SOURCES, Sources, source_of
 from otel_audit.verify.seal import split_seal
 
 MAX_WAITING: Final = 100_000
@@ -48,6 +49,8 @@ class Belonging:
         self._waiting: OrderedDict[str, list[Copied]] = OrderedDict()
         self._waits = 0
         self._fallen = 0
+        self._sources = Sources()
+        self._last_fallen: dict[object, int] = {}  # the highest seq of each source
         self.others = 0
 
     def ours(self, copied: Copied) -> Iterator[Copied]:
@@ -59,6 +62,7 @@ class Belonging:
         if not self._chained or (stamped and copied.stream_id == self._stream_id):
             pass  # without a chain nothing else tells
         elif self._is_in_log(copied):
+            self._sources.add(copied)
             yield copied
             return
         elif not self._is_linked(copied):
@@ -70,6 +74,8 @@ class Belonging:
         todo = [copied]
         while todo:
             one = todo.pop()
+            if one.judged is None:
+                self._sources.add(one)
             yield one
             if one.hash is not None and self._chained and not self._is_in_log(one):
                 self._ends[one.hash] = None
@@ -82,6 +88,19 @@ class Belonging:
     def left(self) -> int:
         """Return how many entries led nowhere: of other logs, or of this one behind some that no copy has."""
         return self._waits + self._fallen
+
+    def left_behind(self, head: int) -> Iterator[int]:
+        """Yield the ``seq`` of those that led nowhere, lie behind the log's end, and come from where it does.
+
+        Of those that fell out, the last of each source.
+        """
+        for waited in self._waiting.values():
+            for one in waited:
+                if one.seq > head and one.source in self._sources:
+                    yield one.seq
+        for source, seq in self._last_fallen.items():
+            if seq > head and source in self._sources:
+                yield seq
 
     def _is_linked(self, copied: Copied) -> bool:
         if copied.seq == 1:
@@ -96,13 +115,18 @@ class Belonging:
 
     def _wait(self, copied: Copied) -> None:
         assert copied.prev_hash is not None
-        held = copied._replace(line=None, telemetry=None, attributes=_NONE, judged=self._judge(copied))
+        held = copied._replace(
+            line=None, telemetry=None, attributes=_NONE, judged=self._judge(copied), source=source_of(copied)
+        )
         self._waiting.setdefault(copied.prev_hash, []).append(held)
         self._waits += 1
         while self._waits > MAX_WAITING:
             _, oldest = self._waiting.popitem(last=False)
             self._waits -= len(oldest)
             self._fallen += len(oldest)
+            for one in oldest:
+                if one.source in self._last_fallen or len(self._last_fallen) < MAX_SOURCES:
+                    self._last_fallen[one.source] = max(one.seq, self._last_fallen.get(one.source, 0))
 
 
 def _hashes(lines: Iterable[bytes]) -> list[str | None]:

@@ -32,13 +32,17 @@ _STAMPS: Final = frozenset(
 _OWN_SCOPE: Final = ("", "otel_audit")
 
 
-def difference(copied: Telemetry, found: Mapping[str, Any], line: Mapping[str, Any]) -> str | None:
+def difference(
+    copied: Telemetry, found: Mapping[str, Any], line: Mapping[str, Any], *, carried: bool = False
+) -> str | None:
     """Return the name of the first member in which a record is not its line; None where it is.
 
     Args:
         copied: The record.
         found: Its attributes by name.
         line: The members of the line.
+        carried: The record's ``log.record.original`` is the line itself, in the place of an
+            attribute of that name.
     """
     record = copied.record
     for name, member in (("timeUnixNano", "time"), ("observedTimeUnixNano", "observed_time")):
@@ -54,11 +58,13 @@ def difference(copied: Telemetry, found: Mapping[str, Any], line: Mapping[str, A
     if not same(record.get("body", {}), line.get("body"), 0):
         return "body"
     for name, value in line["attributes"].items():
-        if not same(found.get(name), value, 0):
+        if not same(found.get(name), value, 0) and not (carried and name == semconv.LOG_RECORD_ORIGINAL):
             return f"attributes.{name[:MAX_NAME]}"
     if len(found) > len(line["attributes"]):
         for name in found:
-            if name not in line["attributes"] and name not in _STAMPS and not name.startswith("log."):
+            if name in line["attributes"] or name in _STAMPS:
+                continue
+            if not name.startswith("log.") or (name == semconv.LOG_RECORD_ORIGINAL and not carried):
                 return f"attributes.{name[:MAX_NAME]}"
     return _context(copied, line)
 
@@ -134,6 +140,8 @@ def _context(copied: Telemetry, line: Mapping[str, Any]) -> str | None:
     name = copied.scope.get("name", "")
     if name not in _OWN_SCOPE if scope is None else name != scope["name"]:
         return "scope"
+    if scope is not None and copied.scope.get("version", "") != scope.get("version", ""):
+        return "scope.version"
     return None
 
 

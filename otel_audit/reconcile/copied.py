@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from otel_audit.reconcile.otlp_json import (
 )
 from otel_audit.verify.seal import split_seal
 
-LOG_RECORD_ORIGINAL: Final = "log.record.original"
 _ENTRY: Final = b'{"seq":'
 _REQUEST: Final = b'{"resourceLogs":['
 _HEAD: Final = re.compile(rb'\{"seq":([1-9][0-9]{0,15}),')
@@ -64,6 +64,7 @@ class Copied(NamedTuple):
         path: The copy.
         number: The line in it.
         judged: What it shows, where only that was kept of it.
+        source: Of what waits: the file or process that it is of, as far as the copy says.
     """
 
     seq: int
@@ -77,6 +78,7 @@ class Copied(NamedTuple):
     path: str
     number: int
     judged: Judgement | None = None
+    source: object = None
 
 
 @dataclass(slots=True)
@@ -189,22 +191,26 @@ def _of_record(copied: Telemetry, path: str, number: int) -> Copied | None:
         found = attributes(copied.record.get("attributes") or ())
     except (UnreadableError, TypeError):
         found, altered = _leniently(copied.record.get("attributes")), "an attribute twice, or none"
-    original = text(found.get(LOG_RECORD_ORIGINAL))
+    original = text(found.get(semconv.LOG_RECORD_ORIGINAL))
+    of_line = None
     if original is not None and original.startswith('{"seq":'):
-        try:
-            line = original.encode()
-            return _of_line(line, path, number, copied, found, altered)
-        except (UnreadableError, UnicodeEncodeError):
-            altered = f"{LOG_RECORD_ORIGINAL} is no line of an audit log"
+        with contextlib.suppress(UnreadableError, UnicodeEncodeError):
+            of_line = _of_line(original.encode(), path, number, copied, found, altered)
     seq = integer(found.get(semconv.AUDIT_SEQUENCE_NUMBER))
     if seq is None or not 1 <= seq <= MAX_SEQ:
-        return None
-    digests = [
-        digits if (digits := text(found.get(name))) is not None and _DIGITS.fullmatch(digits) else None
-        for name in (semconv.AUDIT_INTEGRITY_HASH, semconv.AUDIT_SEQUENCE_PREV_HASH)
-    ]
+        return of_line
+    digits = _digits(found, semconv.AUDIT_INTEGRITY_HASH)
+    # A program may have an attribute of that name: the stamps say which entry the record is.
+    if of_line is not None and (of_line.hash == digits if digits is not None else of_line.hash or of_line.seq == seq):
+        return of_line
+    prev_hash = _digits(found, semconv.AUDIT_SEQUENCE_PREV_HASH)
     stream_id = text(found.get(semconv.AUDIT_STREAM_ID))
-    return Copied(seq, digests[0], digests[1], stream_id, None, copied, found, altered, path, number)
+    return Copied(seq, digits, prev_hash, stream_id, None, copied, found, altered, path, number)
+
+
+def _digits(found: dict[str, Any], name: str) -> str | None:
+    digits = text(found.get(name))
+    return digits if digits is not None and _DIGITS.fullmatch(digits) else None
 
 
 def _leniently(pairs: object) -> dict[str, Any]:

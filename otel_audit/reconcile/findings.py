@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 from otel_audit import semconv
 from otel_audit.chain import Head
 from otel_audit.reconcile.report import CopyFinding, CopyKind, ReconcileReport
-from otel_audit.reconcile.seq_set import SeqRange, SeqSet, subtract
+from otel_audit.reconcile.seq_set import SeqRange, SeqSet, stretches_of, subtract
 from otel_audit.verify.seal import split_seal
 
 if TYPE_CHECKING:
+    from otel_audit.reconcile.copied import Judgement
     from otel_audit.reconcile.log_index import LogIndex
     from otel_audit.reconcile.reconciler import Comparison
 
@@ -29,14 +31,16 @@ def make_report(done: Comparison) -> ReconcileReport:
     """Return the report on a comparison."""
     index, counts = done.index, done.counts
     missing, not_sent = _missing(done)
+    unplaced = list(stretches_of(sorted(done.belonging.left_behind(index.head))))
     found: list[CopyFinding] = []
-    for seqs, make in (
-        (missing, _not_in_copy),
-        (done.lost, _lost),
-        (done.diverged, _diverged),
-        (done.altered, _altered),
+    for cut, make in (
+        (missing.ranges(), _not_in_copy),
+        (_cut_at_head(done.lost.ranges(), index.head), _lost),
+        (_by_reason(done, "diverged", done.diverged.ranges()), _diverged),
+        (_by_reason(done, "altered", done.altered.ranges()), _altered),
+        (unplaced, _unplaced),
     ):
-        stretches = islice(_cut_at_head(seqs.ranges(), index.head), MAX_FINDINGS)
+        stretches = islice(cut, MAX_FINDINGS)
         found += [make(done, one, number < _MAX_PLACED) for number, one in enumerate(stretches)]
     lost_beyond = sum(one.size for one in _cut_at_head(done.lost.ranges(), index.head) if one.first > index.head)
     totals: dict[CopyKind, int] = {
@@ -45,6 +49,7 @@ def make_report(done: Comparison) -> ReconcileReport:
         "gap": len(done.lost) - lost_beyond,
         "diverged": len(done.diverged),
         "altered": len(done.altered),
+        "unplaced": sum(one.size for one in unplaced),
     }
     return ReconcileReport(
         path=index.path,
@@ -91,6 +96,26 @@ def _cut_at_head(stretches: Iterable[SeqRange], head: int) -> Iterator[SeqRange]
             yield SeqRange(head + 1, one.last)
         else:
             yield one
+
+
+def _by_reason(done: Comparison, kind: str, stretches: Iterable[SeqRange]) -> Iterator[SeqRange]:
+    """Cut stretches where the reason changes, as far as reasons were kept."""
+    reasons = {seq: _reason(note[0]) for (of, seq), note in done.notes.items() if of == kind}
+    noted = sorted(reasons)
+    for one in stretches:
+        first = one.first
+        for seq in noted[bisect_left(noted, one.first) : bisect_right(noted, one.last)]:
+            if seq > first and reasons.get(seq - 1) != reasons[seq]:
+                yield SeqRange(first, seq - 1)
+                first = seq
+            if seq < one.last and seq + 1 not in reasons:
+                yield SeqRange(first, seq)
+                first = seq + 1
+        yield SeqRange(first, one.last)
+
+
+def _reason(judgement: Judgement) -> str:
+    return "hash" if judgement.got.startswith("hash ") else judgement.got
 
 
 def _not_in_copy(done: Comparison, one: SeqRange, placed: bool) -> CopyFinding:
@@ -148,6 +173,18 @@ def _altered(done: Comparison, one: SeqRange, _placed: bool) -> CopyFinding:
         line=line or None,
         expected=judgement.expected if judgement else "the record as it was sent",
         got=judgement.got if judgement else "another",
+    )
+
+
+def _unplaced(done: Comparison, one: SeqRange, _placed: bool) -> CopyFinding:
+    return CopyFinding(
+        kind="unplaced",
+        seq=one.first,
+        last_seq=one.last,
+        path=done.index.path,
+        line=None,
+        expected=f"a log that leads to seq {one}, which the copy has from the same file or process",
+        got=f"the end of the log behind seq {done.index.head}, and no entry in a copy that leads there",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from otel_audit import semconv
 from otel_audit.entry import MalformedLineError, parse_line
 from otel_audit.reconcile.compare import difference, stamps_differ
-from otel_audit.reconcile.copied import LOG_RECORD_ORIGINAL, Copied, Judgement, is_sound
+from otel_audit.reconcile.copied import Copied, Judgement, is_sound
 from otel_audit.verify.seal import split_seal
 
 _SEALED: Final = frozenset({"prev_hash", "hash", "hmac"})
@@ -41,7 +41,7 @@ def judge(copied: Copied, lines: Sequence[bytes], stream_id: str | None) -> Judg
 
 def wrong_hash(copied: Copied) -> Judgement:
     """Return the judgement on an entry whose own hash is wrong."""
-    name = "the line" if copied.telemetry is None else LOG_RECORD_ORIGINAL
+    name = "the line" if copied.telemetry is None else semconv.LOG_RECORD_ORIGINAL
     return Judgement("altered", False, f"{name} with hash {copied.hash}", "bytes that have another")
 
 
@@ -97,7 +97,7 @@ def _first_difference(copied: Copied, line: bytes, *, stamps: bool = True) -> st
         wrong = stamps_differ(copied.attributes, members["seq"], members.get("prev_hash"), members.get("hash"))
         if wrong is not None:
             return wrong
-    return difference(copied.telemetry, copied.attributes, members)
+    return difference(copied.telemetry, copied.attributes, members, carried=copied.line is not None)
 
 
 def _content(line: bytes) -> list[tuple[str, object]] | None:

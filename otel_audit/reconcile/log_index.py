@@ -87,7 +87,11 @@ class LogIndex:
         return self.entries > before
 
     def lines(self, seq: int) -> list[bytes]:
-        """Return the lines that have this ``seq``, LF left off: in a sound log one, or none."""
+        """Return the lines that have this ``seq``, LF left off: in a sound log one, or none.
+
+        Raises:
+            AuditVerifyError: The log became shorter since it was read.
+        """
         at = bisect_right(self._firsts, seq) - 1
         found: list[bytes] = []
         while at >= 0 and self._firsts[at] > seq - self._longest:
@@ -191,6 +195,8 @@ class LogIndex:
             lines = segment.read(begin, min(room, segment.size_bytes - begin)).split(b"\n", size)
             if len(lines) > size:
                 break
+        else:
+            raise AuditVerifyError(f"{segment.path}: the log became shorter while it was read")
         lines = lines[:size]
         if len(self._kept) >= KEPT_STRETCHES:
             self._kept.popitem(last=False)

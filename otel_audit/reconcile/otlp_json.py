@@ -7,6 +7,7 @@ hexadecimal. Whatever a line holds, reading it ends in values or in `UnreadableE
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,12 @@ import orjson
 MAX_ATTEMPTS: Final = 16
 """Requests that are looked for in a line that begins with a torn one."""
 
+MAX_NESTED: Final = 300
+"""Levels that are read: an entry's 64 are 264 at most. What lies deeper is cut out where it would be in the way."""
+
 _EMPTY: Final[dict[str, Any]] = {}
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]', re.DOTALL)
+_CUT: Final = b'{"":0}'
 
 
 class UnreadableError(ValueError):
@@ -39,19 +45,25 @@ class Telemetry(NamedTuple):
 def load(line: bytes) -> dict[str, Any]:
     """Return the object that a line is.
 
+    Where it nests deeper than can be read, a value that is none of the protocol stands for what
+    lies below 300 levels: one deep record must not hide those that were sent with it.
+
     Raises:
-        UnreadableError: It is none, nests too deep, or has a member twice: another reader would
-            see something else in it.
+        UnreadableError: It is none, or has a member twice: another reader would see something
+            else in it.
     """
     try:
-        value = orjson.loads(line)
-        if not _is_canonical(value, line):
-            value = json.loads(line, object_pairs_hook=_unique)
-    except RecursionError:
-        raise UnreadableError("nested too deep") from None
-    except ValueError as error:
-        reason = error.args[0] if isinstance(error, UnreadableError) else "not JSON"
-        raise UnreadableError(reason) from None
+        value = _parse(line)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnreadableError):
+            raise
+        shallow = _shallow(line)
+        if shallow is None:
+            raise UnreadableError("not JSON") from None
+        try:
+            value = _parse(shallow)
+        except (ValueError, RecursionError) as second:
+            raise UnreadableError(str(second) if isinstance(second, UnreadableError) else "not JSON") from None
     if not isinstance(value, dict):
         raise UnreadableError("not an object")
     return value
@@ -127,6 +139,28 @@ def requests_in(line: bytes, begins: bytes) -> Iterator[tuple[int, bytes]]:
         if at < 0:
             return
         yield at, line[at:]
+
+
+def _parse(line: bytes) -> object:
+    value = orjson.loads(line)
+    return value if _is_canonical(value, line) else json.loads(line, object_pairs_hook=_unique)
+
+
+def _shallow(line: bytes) -> bytes | None:
+    """Return a line with what is nested too deep cut out; None where nothing is."""
+    kept: list[bytes] = []
+    depth, begin = 0, 0
+    for token in _TOKEN.finditer(line):
+        first = line[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth == MAX_NESTED + 1:
+                kept += (line[begin : token.start()], _CUT)
+        elif first in b"]}":
+            if depth == MAX_NESTED + 1:
+                begin = token.end()
+            depth -= 1
+    return b"".join((*kept, line[begin:])) if kept and depth <= MAX_NESTED else None
 
 
 def _is_canonical(value: object, line: bytes) -> bool:

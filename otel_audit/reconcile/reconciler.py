@@ -11,6 +11,7 @@ from typing import Final
 
 from otel_audit.errors import AuditVerifyError
 from otel_audit.log_files import find_log
+from otel_audit.reconcile.anchoring import CopyAnchors
 from otel_audit.reconcile.belonging import Belonging
 from otel_audit.reconcile.copied import Copied, CopyCounts, Judgement, is_sound, read_copied
 from otel_audit.reconcile.copy_file import CopyFile, open_copies
@@ -18,8 +19,9 @@ from otel_audit.reconcile.findings import make_report
 from otel_audit.reconcile.judge import SAME, by_hash, judge, wrong_hash
 from otel_audit.reconcile.log_index import LogIndex
 from otel_audit.reconcile.report import ReconcileReport
-from otel_audit.reconcile.seq_set import SeqSet
+from otel_audit.reconcile.seq_set import SeqRange, SeqSet
 from otel_audit.verify.anchors import Anchor
+from otel_audit.verify.report import CopiesRead
 
 _WAITING: Final = (Judgement("diverged", False), Judgement("diverged", True))
 
@@ -51,23 +53,22 @@ def reconcile(
         progress: Told how far it is.
 
     Raises:
-        AuditVerifyError: There is no log, something cannot be read, or a copy is none.
+        AuditVerifyError: There is no log, or no entry in it, something cannot be read, or a copy is none.
     """
     with contextlib.ExitStack() as stack:
         # First the copies: what they have now, the log must have had before.
         opened = open_copies(copies, stack)
         comparison = Comparison(LogIndex(find_log(path), stack), opened)
         comparison.run(progress)
+        if not comparison.index.entries:
+            raise AuditVerifyError(f"{comparison.index.path}: expected a log, got no line that begins as an entry")
         return make_report(comparison)
 
 
 def copy_anchors(
     path: str | os.PathLike[str], copies: Iterable[str | os.PathLike[str]], progress: Progress | None = None
-) -> list[Anchor]:
-    """Return what copies prove of a log, as few anchors as say all of it.
-
-    The last entry that the log agrees with, the first that it does not, and the last that lies
-    beyond its end: in a chain, each stands for those before it.
+) -> CopyAnchors:
+    """Return what copies prove of a log.
 
     Args:
         path: The log, as `reconcile` takes it.
@@ -81,11 +82,10 @@ def copy_anchors(
         opened = open_copies(copies, stack)
         log = find_log(path)
         if not log.numbers():
-            return []  # that there is no log is for `verify` to say
+            return CopyAnchors((), CopiesRead(entries=0, placed=0, unreadable=0, first=None))  # `verify` says it
         comparison = Comparison(LogIndex(log, stack), opened, hashes_only=True)
         comparison.run(progress)
-        found = (comparison.agreed, comparison.diverges, comparison.beyond)
-        return [anchor for anchor in found if anchor is not None]
+        return comparison.anchors()
 
 
 class Comparison:
@@ -106,6 +106,7 @@ class Comparison:
         agreed: The last entry that the log and a copy agree upon.
         diverges: The first that they do not.
         beyond: The last that the log does not reach.
+        placed: How many copied entries are this log's.
         notes: What differs, by kind and seq, with the place in the copy.
     """
 
@@ -124,6 +125,7 @@ class Comparison:
         self.agreed: Anchor | None = None
         self.diverges: Anchor | None = None
         self.beyond: Anchor | None = None
+        self.placed = 0
         self.notes: OrderedDict[tuple[str, int], tuple[Judgement, str, int]] = OrderedDict()
         self._hashes_only = hashes_only
         self._growing = False
@@ -149,6 +151,7 @@ class Comparison:
     def take(self, copied: Copied) -> None:
         """Compare one entry of this log."""
         seq = copied.seq
+        self.placed += 1
         self.lines_seen = self.lines_seen or copied.line is not None or copied.judged is not None
         lines = self.index.lines(seq)
         if not lines and self._growing and seq > self.index.head and self.index.grow():
@@ -169,6 +172,20 @@ class Comparison:
                 self.changed.add(seq)
             if copied.hash is not None and (self.diverges is None or seq < self.diverges.seq):
                 self.diverges = Anchor(seq, copied.hash)
+
+    def anchors(self) -> CopyAnchors:
+        """Return what was found, as anchors."""
+        found = (self.agreed, self.diverges, self.beyond)
+        counts = self.counts
+        read = CopiesRead(
+            entries=self.placed + self.belonging.others + self.belonging.left(),
+            placed=self.placed,
+            unreadable=counts.unreadable,
+            first=counts.first,
+        )
+        behind = list(self.belonging.left_behind(self.index.head))
+        unplaced = SeqRange(min(behind), max(behind)) if behind else None
+        return CopyAnchors(tuple(anchor for anchor in found if anchor is not None), read, unplaced)
 
     def _take_lost(self, copied: Copied) -> None:
         judgement = copied.judged or _judge_lost(copied)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from otel_audit.chain import Head
 from otel_audit.reconcile.seq_set import SeqRange, SeqSet
 
-CopyKind = Literal["not_in_copy", "truncated", "gap", "diverged", "altered"]
+CopyKind = Literal["not_in_copy", "truncated", "gap", "diverged", "altered", "unplaced"]
 
 REMEDIES: Final[dict[CopyKind, str]] = {
     "not_in_copy": "send them: otel-audit resend LOG --missing-from COPY; or wait, where a collector is still at work",
@@ -16,6 +16,7 @@ REMEDIES: Final[dict[CopyKind, str]] = {
     "gap": "the log lacks what the copy has: keep the copy, and verify the log",
     "diverged": "the log is not what was copied: keep both, and do not trust the log from here on",
     "altered": "the copy is not what was sent: look for a processor in the collector that changes records",
+    "unplaced": "the log may have lost its end: look in a backup for the entries between, and keep the copy",
 }
 """What to do, by kind."""
 
@@ -28,7 +29,8 @@ class CopyFinding:
         kind: ``not_in_copy``: the log has them, no copy does. ``truncated``: copies have them, the
             log ends before. ``gap``: copies have them, the log has others before and behind.
             ``diverged``: the log has other entries in their place. ``altered``: a copy is not what
-            was written, by its own hash or by the line that it carries.
+            was written, by its own hash or by the line that it carries. ``unplaced``: copies have
+            them from where they have the log's, with a ``seq`` behind its end, and no chain leads to them.
         seq: The first.
         last_seq: The last.
         path: Of the log; of what is altered, of the copy. Where it is known of the first.
@@ -104,5 +106,5 @@ class ReconcileReport:
 
     @property
     def agrees(self) -> bool:
-        """The copies have every entry of the log, and all of them as the log has it."""
-        return not self.findings
+        """The copies have every entry of the log, all of them as the log has it, and no line that cannot be read."""
+        return not self.findings and not self.unreadable

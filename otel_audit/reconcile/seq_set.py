@@ -120,6 +120,20 @@ def _of_bits(base: int, bits: int) -> Iterator[SeqRange]:
         base += zeros + ones
 
 
+def stretches_of(seqs: Iterable[int]) -> Iterator[SeqRange]:
+    """Yield the stretches that ascending seqs make; doubles are left out."""
+    held: SeqRange | None = None
+    for seq in seqs:
+        if held is not None and seq <= held.last + 1:
+            held = SeqRange(held.first, max(seq, held.last))
+            continue
+        if held is not None:
+            yield held
+        held = SeqRange(seq, seq)
+    if held is not None:
+        yield held
+
+
 def subtract(spans: Iterable[SeqRange], taken: Iterable[SeqRange]) -> Iterator[SeqRange]:
     """Yield what is in the first stretches and not in the second; both ascending, neither overlapping itself."""
     others = iter(taken)

@@ -40,7 +40,8 @@ def stretches(seqs: set[int]) -> list[tuple[int, int]]:
 
 def named(report: ReconcileReport, kind: str) -> list[tuple[int, int]]:
     """Return the stretches of one kind that were found."""
-    return [(finding.seq, finding.last_seq) for finding in report.findings if finding.kind == kind]
+    found = (finding for finding in report.findings if finding.kind == kind)
+    return stretches({seq for one in found for seq in range(one.seq, one.last_seq + 1)})
 
 
 def compared(lines: list[bytes], *made: bytes) -> ReconcileReport:
@@ -142,6 +143,6 @@ def test_anchors(data: st.DataObject, seq: int, original: bool) -> None:
         folder = Path(name)
         (folder / "audit.jsonl").write_bytes(logs.join(edited[:cut]))
         (folder / "copy").write_bytes(copies.copy(data.draw(st.permutations(LINES)), original=original))
-        anchors = copy_anchors(folder / "audit.jsonl", [folder / "copy"])
+        anchors = copy_anchors(folder / "audit.jsonl", [folder / "copy"]).anchors
     expected = {seq - 1, seq} | ({COUNT} if cut < COUNT else set())
     assert {(anchor.seq, anchor.hash) for anchor in anchors} == {(at, logs.hash_of(LINES[at - 1])) for at in expected}

@@ -23,6 +23,7 @@ from tests import copies, logs
 
 ROOT: Final = Path(__file__).parents[3]
 SCHEMA: Final = json.loads((ROOT / "docs" / "reconcile.schema.json").read_bytes())
+VERIFY_SCHEMA: Final = json.loads((ROOT / "docs" / "verify.schema.json").read_bytes())
 COUNT: Final = 300
 LINES: Final = logs.log(COUNT)
 
@@ -103,15 +104,16 @@ class TestText:
         ordinary = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}\nnoise\n'
         copied = copies.copy([*LINES[1:], *LINES[1:4]], original=False)
         screen.given(LINES, copied + ordinary + copies.copy(LINES, size=300)[:999])
-        assert screen.run("reconcile", screen.log, screen.copy) == 0
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
         for note in (
             "1 entry of the log's own (opened, closed, …) in no copy",
             "3 doubles: at-least-once delivery",
-            "1 record that are no audit entries, left out",
+            "1 record that is no audit entry, left out",
             "1 torn request",
-            "1 line of the copies cannot be read; the first: ",
+            "1 line of the copies cannot be read, and may hold what the log has lost; the first: ",
         ):
             assert note in screen.out
+        assert ": the copies do not agree: 1 line that cannot be read; 299 of 300 entries in the copies" in screen.out
 
     def test_quiet(self, screen: Screen) -> None:
         """--quiet prints nothing: the exit status is the answer."""
@@ -160,7 +162,8 @@ class TestJson:
             ("gap", 51, 60, 10),
             ("truncated", 201, 300, 100),
         ]
-        assert result["totals"] == {"not_in_copy": 10, "truncated": 100, "gap": 10, "diverged": 0, "altered": 0}
+        totals = {"not_in_copy": 10, "truncated": 100, "gap": 10, "diverged": 0, "altered": 0, "unplaced": 0}
+        assert result["totals"] == totals
 
     def test_changed(self, screen: Screen) -> None:
         """Of what diverged the edited entry is named."""
@@ -172,6 +175,12 @@ class TestJson:
 
 class TestStatus:
     """Usage, and what cannot be read."""
+
+    def test_emptied(self, screen: Screen) -> None:
+        """A log in which no entry is left is exit status 2, whatever the copy holds."""
+        screen.given([], copies.copy(LINES))
+        assert screen.run("reconcile", screen.log, screen.copy) == 2
+        assert f"{screen.log}: expected a log, got no line that begins as an entry" in screen.err
 
     @pytest.mark.parametrize("missing", ["log", "copy"])
     def test_absent(self, missing: str, screen: Screen) -> None:
@@ -326,6 +335,53 @@ class TestVerify:
         screen.given(LINES, b'{"resourceSpans":[]}\n')
         assert self.verify(screen, "--require-anchor") == 3
         assert ": intact, unanchored;" in screen.out
+
+    @pytest.mark.parametrize("original", [True, False])
+    def test_copy_that_leads_nowhere(self, original: bool, screen: Screen) -> None:
+        """A copy that has entries, none of which leads to the log, is a finding, and in the JSON."""
+        other = [logs.opened(), *(logs.entry(seq, "other") for seq in range(2, 31))]
+        other[0]["attributes"]["audit.stream.id"] = "another"
+        screen.given(list(logs.chain(other)), copies.copy(LINES[3:50], original=original))
+        assert self.verify(screen) == 1
+        assert ": diverged: expected a log that one of the copy's entries leads to (47 of audit logs)" in screen.out
+        assert self.verify(screen, "--format", "json") == 1
+        [log] = json.loads(screen.out)["logs"]
+        jsonschema.validate(json.loads(screen.out), VERIFY_SCHEMA)
+        assert log["copies"] == {"entries": 47, "placed": 0, "unreadable": 0, "unreadable_first": None}
+        assert (log["status"], log["anchored"], log["anchors_given"]) == ("not_intact", False, 0)
+        report = verify_log(screen.log, anchor_copies=[screen.copy])
+        assert [one.kind for one in report.errors] == ["diverged"]
+
+    def test_cut_right_before_a_hole(self, screen: Screen) -> None:
+        """Entries of the same process behind the end are a finding, though no chain leads to them."""
+        screen.given(LINES[:8], logs.join([*LINES[:8], *LINES[9:]]))
+        assert self.verify(screen) == 1
+        assert ": truncated: seq 9: expected what leads to seq 10 to 300, which the copy has" in screen.out
+
+    def test_line_that_cannot_be_read(self, screen: Screen) -> None:
+        """A copy with a line that cannot be read anchors nothing: the line can hold what the log has lost."""
+        screen.given(LINES, copies.copy(LINES) + b'{"resourceLogs":[{"scopeLogs":1}]}\n')
+        assert self.verify(screen) == 0
+        assert ": intact, unanchored;" in screen.out
+        assert (
+            f"  1 line of the copies cannot be read, so they anchor nothing; the first: {screen.copy}:44: "
+            in screen.out
+        )
+        assert self.verify(screen, "--require-anchor") == 3
+        assert self.verify(screen, "--format", "json") == 0
+        [log] = json.loads(screen.out)["logs"]
+        jsonschema.validate(json.loads(screen.out), VERIFY_SCHEMA)
+        assert (log["anchored"], log["copies"]["unreadable"], log["copies"]["placed"]) == (False, 1, 300)
+        assert not verify_log(screen.log, anchor_copies=[screen.copy]).anchored
+
+    def test_deep_record_hides_nothing(self, screen: Screen) -> None:
+        """Nor can a record that nests too deep hide those that were sent with it."""
+        deep = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":' + b"[" * 5000 + b"]" * 5000 + b"}]}]},"
+        copied = b"".join(deep + line[len('{"resourceLogs":[') :] for line in copies.copy(LINES).splitlines(True))
+        screen.given(LINES[:-100], copied)
+        assert self.verify(screen, "--require-anchor") == 1
+        assert ": truncated: seq 201, 100 entries: " in screen.out
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
 
     def test_one_log(self, screen: Screen) -> None:
         """A copy belongs to one log."""

@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ def against(log: Path, *lines: bytes) -> tuple[int, str | None]:
     whole = copies.copy(logs.log(20))
     (log.parent / "copy").write_bytes(logs.join(lines) + whole + logs.join(lines))
     report = reconcile(log, [log.parent / "copy"])
-    assert report.agrees
+    assert not report.findings
+    assert report.agrees is (report.unreadable == 0)
     return report.unreadable, report.unreadable_first
 
 
@@ -44,7 +46,7 @@ UNREADABLE = {
     "not UTF-8": b'{"resourceLogs":[{"\xff":1}]}',
     "open": b'{"resourceLogs":[',
     "deep arrays": b'{"resourceLogs":' + b"[" * DEEP + b"]" * DEEP + b"}",
-    "deep objects": b'{"resourceLogs":[' + b'{"a":' * DEEP + b"1" + b"}" * DEEP + b"]}",
+    "deep and open": b'{"resourceLogs":[' + b'{"a":' * DEEP + b"1]}",
     "member twice": b'{"resourceLogs":[],"resourceLogs":[]}',
     "member twice, escaped": b'{"resourceLogs":[],"resource\\u004cogs":[]}',
     "lone surrogate": b'{"resourceLogs":[{"a":"\\ud800"}]}',
@@ -70,10 +72,45 @@ def test_unreadable(name: str, log: Path) -> None:
     assert first.startswith(f"{log.parent / 'copy'}:1: ")
 
 
-@pytest.mark.parametrize("depth", [250, 500, 990, 1020])
+@pytest.mark.parametrize("depth", [250, 298, 299, 300, 500, 990, 1020, 1030, DEEP])
 def test_depth_that_some_readers_take(depth: int, log: Path) -> None:
-    """Nesting about what JSON readers stop at is read or counted, and never ends the run."""
-    assert against(log, b'{"resourceLogs":[],"a":' + b"[" * depth + b"]" * depth + b"}")[0] in (0, 2)
+    """Nesting about what JSON readers stop at, and far beyond, is read."""
+    assert against(log, b'{"resourceLogs":[],"a":' + b"[" * depth + b"]" * depth + b"}") == (0, None)
+    assert against(log, b'{"resourceLogs":[' + b'{"a":' * depth + b"1" + b"}" * depth + b"]}") == (0, None)
+
+
+@pytest.mark.parametrize("original", [True, False])
+@pytest.mark.parametrize("depth", [101, 400, DEEP])
+@pytest.mark.parametrize("at", [0, 3, 20])
+@pytest.mark.parametrize("member", ["body", "attributes", "resource"])
+def test_deep_record_hides_no_other(member: str, at: int, depth: int, original: bool, log: Path) -> None:
+    """A record that nests too deep for any reader hides none of those that were sent with it."""
+    lines = logs.log(20)
+    deep = b'{"stringValue":"[\\"{"}'
+    for _ in range(2):
+        deep = b'{"arrayValue":{"values":[' * depth + deep + b"]}}" * depth
+    made = copies.request(lines, original=original)
+    junk: dict[str, Any] = {"resource": {}, "scopeLogs": [{"scope": {}, "logRecords": [{"body": "DEEP"}]}]}
+    if member == "attributes":
+        junk["scopeLogs"][0]["logRecords"] = [{"attributes": [{"key": "a", "value": "DEEP"}]}]
+    elif member == "resource":
+        junk["resource"] = {"attributes": [{"key": "a", "value": "DEEP"}]}
+    made["resourceLogs"].insert(at, junk)
+    (log.parent / "copy").write_bytes(logs.dump(made).replace(b'"DEEP"', deep) + b"\n")
+    log.write_bytes(logs.join(lines[:10]))
+    report = reconcile(log, [log.parent / "copy"])
+    assert [(one.kind, one.seq, one.last_seq) for one in report.findings] == [("truncated", 11, 20)]
+    assert (report.foreign, report.unreadable) == (1, 0)
+
+
+def test_deep_value_is_not_the_same(log: Path) -> None:
+    """What is cut out of a deep record is equal to nothing that a line can have."""
+    made = copies.request(logs.log(20), original=False)
+    copies.set_attribute(copies.record_of(made, 9), "audit.actor.id", {"stringValue": "DEEP"})
+    deep = b"[" * DEEP + b"]" * DEEP
+    (log.parent / "copy").write_bytes(logs.dump(made).replace(b'{"stringValue":"DEEP"}', deep) + b"\n")
+    report = reconcile(log, [log.parent / "copy"])
+    assert [(one.kind, one.seq) for one in report.findings] == [("altered", 10)]
 
 
 RECORDS: dict[str, object] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -227,14 +228,50 @@ class TestTheLogLacks:
     def test_what_no_chain_leads_to(self, lines: list[bytes], tmp_path: Path) -> None:
         """Lines behind entries that nobody has cannot be told from another log's: told as unplaced."""
         report = compared(tmp_path, lines[:100], copies.copy([*lines[:110], *lines[120:]]))
-        assert found(report) == [("truncated", 101, 110)]
+        assert found(report) == [("truncated", 101, 110), ("unplaced", 121, 300)]
         assert report.unplaced == 180
+
+    @pytest.mark.parametrize("way", ["path", "segment", "resource", "lines"])
+    def test_cut_right_before_a_hole(self, way: str, lines: list[bytes], tmp_path: Path) -> None:
+        """Entries behind the end, from the log's own file or process, are a finding even if no chain leads to them."""
+        held = [*lines[:8], *lines[9:]]
+        made = copies.request(held)
+        for at, group in enumerate(made["resourceLogs"]):
+            name = "audit.000002.jsonl" if way == "segment" and at >= 8 else "audit.jsonl"
+            if way == "resource":
+                group["resource"]["attributes"].append({"key": "service.instance.id", "value": {"stringValue": "a"}})
+                record = copies.record_of(made, at)
+                record["attributes"] = [p for p in record["attributes"] if p["key"] != "log.record.original"]
+            else:
+                copies.set_attribute(copies.record_of(made, at), "log.file.path", {"stringValue": f"/var/log/{name}"})
+        data = logs.join(held) if way == "lines" else logs.dump(made)
+        report = compared(tmp_path, lines[:8], data)
+        assert found(report) == [("unplaced", 10, 300)]
+        assert report.totals["unplaced"] == 291
+        assert found(compared(tmp_path, lines, data)) == [("not_in_copy", 9, 9)]
+
+    @pytest.mark.parametrize("differs", ["path", "host"])
+    def test_others_behind_the_end(self, differs: str, lines: list[bytes], tmp_path: Path) -> None:
+        """Longer logs of other files or hosts in the same archive are none."""
+        other = [logs.opened(), *(logs.entry(seq, "other") for seq in range(2, 301))]
+        other[0]["attributes"]["audit.stream.id"] = "another"
+        ours, theirs = copies.request(lines[:100]), copies.request(logs.chain(other))
+        for made, path, host in (
+            (ours, "/var/log/a.jsonl", "a"),
+            (theirs, f"/var/log/{'b' if differs == 'path' else 'a'}.jsonl", "b" if differs == "host" else "a"),
+        ):
+            for at, group in enumerate(made["resourceLogs"]):
+                group["resource"]["attributes"].append({"key": "host.name", "value": {"stringValue": host}})
+                copies.set_attribute(copies.record_of(made, at), "log.file.path", {"stringValue": path})
+        report = compared(tmp_path, lines[:100], logs.dump(ours), logs.dump(theirs))
+        assert report.agrees
+        assert report.others + report.unplaced == 300
 
     def test_more_than_can_wait(self, lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What waits is bounded; what falls out is told as unplaced, and never as another log's."""
         monkeypatch.setattr("otel_audit.reconcile.belonging.MAX_WAITING", 20)
         report = compared(tmp_path, lines[:200], logs.join([*lines[:200], *reversed(lines[200:])]))
-        assert found(report) == [("truncated", 201, 221)]
+        assert found(report) == [("truncated", 201, 221), ("unplaced", 300, 300)]
         assert (report.unplaced, report.others) == (79, 0)
 
 
@@ -373,6 +410,61 @@ class TestAltered:
         made["resourceLogs"][49]["scopeLogs"][0]["scope"]["name"] = "another"
         assert found(compared(tmp_path, lines, logs.dump(made))) == [("altered", 50, 50)]
 
+    @pytest.mark.parametrize("after", ["", '{"seq":3,', ' {"seq":1,', "REDACTED"])
+    def test_original_that_is_none(self, after: str, lines: list[bytes], tmp_path: Path) -> None:
+        """A log.record.original that is no line, on a record with stamps, was altered."""
+        made = copies.request(lines)
+        copies.set_attribute(copies.record_of(made, 49), "log.record.original", {"stringValue": after})
+        report = compared(tmp_path, lines, logs.dump(made))
+        assert found(report) == [("altered", 50, 50)]
+        assert "log.record.original" in report.findings[0].got
+
+    @pytest.mark.parametrize("original", [True, False])
+    def test_original_of_the_program(self, original: bool, tmp_path: Path) -> None:
+        """A program's own attribute of that name moves no record to another entry, and is compared as others."""
+        members = [logs.opened(), *(logs.entry(seq) for seq in range(2, 10))]
+        before = list(logs.chain(members))
+        members[6]["attributes"]["log.record.original"] = before[2].decode()
+        members[7]["attributes"]["log.record.original"] = "mine"
+        lines = list(logs.chain(members))
+        made = copies.request(lines, original=original)
+        assert compared(tmp_path, lines, logs.dump(made)).agrees
+        assert found(compared(tmp_path, lines[:6], logs.dump(made))) == [("truncated", 7, 9)]
+        if not original:
+            copies.set_attribute(copies.record_of(made, 7), "log.record.original", {"stringValue": "yours"})
+            assert found(compared(tmp_path, lines, logs.dump(made))) == [("altered", 8, 8)]
+
+    def test_scope_version(self, lines: list[bytes], tmp_path: Path) -> None:
+        """The version of a scope is part of it."""
+        members = [logs.opened(), logs.entry(2), logs.entry(3)]
+        members[2]["scope"] = {"name": "a", "version": "1"}
+        lines = list(logs.chain(members))
+        made = copies.request(lines)
+        assert compared(tmp_path, lines, logs.dump(made)).agrees
+        made["resourceLogs"][2]["scopeLogs"][0]["scope"]["version"] = "2"
+        assert found(compared(tmp_path, lines, logs.dump(made))) == [("altered", 3, 3)]
+
+    def test_reasons(self, lines: list[bytes], tmp_path: Path) -> None:
+        """A stretch is cut where the reason changes."""
+        made = copies.request(lines)
+        for at, member in ((20, "body"), (21, "body"), (22, "eventName"), (23, "body")):
+            copies.record_of(made, at)[member] = {"stringValue": "a"} if member == "body" else "a"
+        report = compared(tmp_path, lines, logs.dump(made))
+        assert found(report) == [("altered", 21, 22), ("altered", 23, 23), ("altered", 24, 24)]
+        assert [one.got for one in report.findings] == ["another body", "another event_name", "another body"]
+
+    def test_more_reasons_than_are_kept(
+        self, lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a stretch whose reasons were not kept no reason is told."""
+        monkeypatch.setattr("otel_audit.reconcile.reconciler.MAX_NOTES", 3)
+        made = copies.request(lines)
+        for at in range(20, 30):
+            copies.record_of(made, at)["eventName"] = "a"
+        report = compared(tmp_path, lines, logs.dump(made))
+        assert found(report) == [("altered", 21, 23), ("altered", 24, 30)]
+        assert [one.got for one in report.findings] == ["another event_name", "another"]
+
     def test_forged_entry_behind_the_end(self, lines: list[bytes], tmp_path: Path) -> None:
         """A line behind the log's end whose hash is wrong proves nothing of the log."""
         forged = lines[-1].replace(b'"success"', b'"failure"')
@@ -476,6 +568,40 @@ class TestReading:
         reconcile(tmp_path / "audit.jsonl", paths, progress=lambda done, of: told.append((done, of)))
         assert told == sorted(told)
         assert told[-1] == (total, total)
+
+    def test_log_that_shrinks(self, tmp_path: Path) -> None:
+        """A log that becomes shorter while a pipe is read is one clear error."""
+        lines = logs.log(2000)
+        path = write(tmp_path, lines)
+        reading, writing = os.pipe()
+        failed: list[str] = []
+        begun = threading.Event()
+
+        def compare() -> None:
+            try:
+                reconcile(path, [f"/dev/fd/{reading}"], progress=lambda *_: begun.set())
+            except AuditVerifyError as error:
+                failed.append(str(error))
+
+        thread = threading.Thread(target=compare)
+        thread.start()
+        os.write(writing, copies.copy(lines[:1], size=1))
+        assert begun.wait(30)
+        path.write_bytes(logs.join(lines[:1000]))
+        with contextlib.suppress(BrokenPipeError):
+            _write_all(writing, copies.copy(lines[1500:1501]))
+        thread.join(30)
+        os.close(reading)
+        assert failed == [f"{path}: the log became shorter while it was read"]
+
+    @pytest.mark.parametrize("data", [b"", b"garbage\n" * 5, b'{"a":1}\n'])
+    @pytest.mark.parametrize("original", [True, False])
+    def test_no_entries(self, original: bool, data: bytes, lines: list[bytes], tmp_path: Path) -> None:
+        """A log in which no entry is left agrees with nothing."""
+        (tmp_path / "audit.jsonl").write_bytes(data)
+        (tmp_path / "copy").write_bytes(copies.copy(lines, original=original))
+        with pytest.raises(AuditVerifyError, match="expected a log, got no line that begins as an entry"):
+            reconcile(tmp_path / "audit.jsonl", [tmp_path / "copy"])
 
     def test_no_log(self, tmp_path: Path) -> None:
         """Where there is no log, there is nothing to compare."""
