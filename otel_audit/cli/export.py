@@ -5,22 +5,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import os
 import sys
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from otel_audit.chain import Head
 from otel_audit.cli import status, verdict
+from otel_audit.cli.own_files import refuse_own_files
 from otel_audit.cli.progress import Progress, progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import ascii_json, path_text, plural, visible
 from otel_audit.cli.verify import Checked, anchor, as_json, log_path, status_of
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditError
-from otel_audit.log_files import STDIN, find_log
+from otel_audit.log_files import STDIN
 from otel_audit.reader import open_segments, search_log, verify_log
-from otel_audit.segment_name import checksum_name, segment_number
 from otel_audit.selection import Selection
 from otel_audit.verify.declared import find_declaration
 
@@ -29,7 +28,8 @@ DESCRIPTION: Final = """\
 Write entries to a file for another program. It is written under another name and has its own when it is whole, with
 mode 0600; a file that is there is left as it is.
 
-  jsonl      a verifiable extract: the exact lines, and what links them to the head; "otel-audit verify" checks it
+  jsonl      a verifiable extract: the exact lines, and what links them to the head; "otel-audit verify" checks it.
+             Its name ends in .extract, or however you like, but not in .jsonl: that is a log
   csv        RFC 4180. A cell that a spreadsheet would run as a formula (= + - @ tab) gets ' in front, control
              characters are escaped; the column attributes has the exact values
   parquet    typed columns, times to the nanosecond; needs the extra query: pip install 'otel-audit[query]'
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     selection = selection_from(arguments)
     _check(arguments, selection)
     for path in arguments.paths:
-        _refuse_own_files(path, arguments.output)
+        refuse_own_files(path, arguments.output)
     if arguments.format == "evidence":
         return _evidence(arguments)
     try:
@@ -114,6 +114,8 @@ def _check(arguments: argparse.Namespace, selection: Selection) -> None:
     if (arguments.anchor is not None and chosen not in _WHOLE) or (arguments.no_links and chosen != "jsonl"):
         raise AuditError(f"--format {chosen}: expected neither --anchor nor --no-links: nothing in it is linked")
     if output != STDOUT:
+        if chosen == "jsonl" and output.lower().endswith(".jsonl"):
+            raise AuditError(f"{path_text(output)}: expected a name that no log has, such as NAME.extract, got .jsonl")
         return
     if chosen in _BINARY:
         raise AuditError(f"--format {chosen}: expected -o FILE, got stdout: it is no text")
@@ -122,18 +124,6 @@ def _check(arguments: argparse.Namespace, selection: Selection) -> None:
     if chosen == "jsonl" and sys.stdout.isatty():
         # exact bytes: they may hold what moves a cursor
         raise AuditError("--format jsonl: expected -o FILE or a pipe, got a terminal (otel-audit show is for people)")
-
-
-def _refuse_own_files(path: str, output: str) -> None:
-    """Refuse to write where the log has, or may have, a file of its own."""
-    if STDIN in (path, output):
-        return
-    log = find_log(path)
-    name = os.path.basename(output)
-    if os.path.realpath(os.path.dirname(output) or os.curdir) == os.path.realpath(log.folder) and (
-        segment_number(log.first_name, name) is not None or name == checksum_name(log.first_name)
-    ):
-        raise AuditError(f"{path_text(output)}: expected a new file, got the name of a file of the log itself")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from otel_audit.cli import status, verdict
+from otel_audit.cli.own_files import refuse_own_files
 from otel_audit.cli.progress import progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import path_text, plural, visible
@@ -20,6 +21,7 @@ from otel_audit.report.report import DEFAULT_MAX_ENTRIES, write_report
 from otel_audit.selection import Selection
 from otel_audit.verify.anchors import parse_anchor
 
+STDOUT: Final = "-"
 SUMMARY: Final = "make an HTML page that shows a log and proves it"
 DESCRIPTION: Final = """\
 Make one HTML file that an assessor opens in a browser, without a network: what the agents did, and
@@ -78,6 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name in arguments.anchor_files:
         anchors += read_anchors(name)
     trace_url = _trace_url(os.environ)
+    if arguments.output == STDOUT:
+        raise AuditError("-o: expected the name of a file, got stdout")
+    refuse_own_files(arguments.path, arguments.output)
     report = verify_log(arguments.path, hmac_key_file=arguments.hmac_key_file, anchors=anchors)
     if not report.segments:  # missing, empty, or of a version that is not known
         raise AuditError(verdict.finding_text(report.findings[0]))
@@ -127,7 +132,7 @@ def _trace_url(environ: Mapping[str, str]) -> str | None:
     template = environ.get(OTEL_AUDIT_TRACE_URL, "").strip()
     if not template:
         return None
-    if "{trace_id}" not in template or not template.startswith(("https://", "http://")):
+    if "{trace_id}" not in template or not template.lower().startswith(("https://", "http://")):
         expected = "an address that begins with https:// or http:// and has {trace_id} in it"
         raise AuditError(f"{OTEL_AUDIT_TRACE_URL}: expected {expected}, got {template!r}")
     return template

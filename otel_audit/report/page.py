@@ -107,7 +107,7 @@ def write_page(file: IO[bytes], title: str, summary: dict[str, Any], lines: Iter
     }
     before, after = _asset("report.html").split("{{lines}}")
     # In one go: no value is looked through for places.
-    file.write(_PLACE.sub(lambda place: values[place[1]], before).encode())
+    file.write(_PLACE.sub(lambda place: values[place[1]], before).encode("utf-8", "backslashreplace"))
     for chunk in _compressed(lines):
         file.write(b'<script type="application/gzip" class="lines">%b</script>\n' % base64.b64encode(chunk))
     file.write(after.encode())

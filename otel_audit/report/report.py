@@ -81,7 +81,7 @@ def write_report(
         proven = not any(one.severity == "error" or one.kind == "recovered" for one in report.findings)
         reading = Reading(report, _timeline(segments), wanted, proven, max_entries)
         totals, latest = count_log(reading, segments, told)
-        totals.finish()
+        totals.finish(_unfinished(report) if wanted else None)
         whole = not wanted and totals.entries <= max_entries and _bytes(segments) <= MAX_CARRIED_BYTES
         pieces: Iterator[bytes]
         embedded: dict[str, Any] = {"whole": whole, "entries": totals.entries, "of": report.entries}
@@ -100,6 +100,7 @@ def write_report(
             lines = _carried(segments, seqs)
             embedded["entries"] = len(lines)
             embedded["lines"] = [[line.segment, line.line_number] for line in lines]
+            embedded["open"] = sorted(seqs.intersection(totals.open_seqs))
             pieces = (line.line + b"\n" for line in lines)
         summary = {
             "title": title,
@@ -110,19 +111,37 @@ def write_report(
             "anchors": [{"seq": anchor.seq, "hash": anchor.hash} for anchor in anchors],
             "remedies": REMEDIES,
             "embedded": embedded,
-            **summarize(totals, reading.timeline, _without_folders(verification)),
+            **summarize(totals, reading.timeline, _told(verification, frozenset(totals.open_seqs) if wanted else None)),
         }
         write_page(file, title, summary, pieces)
 
 
-def _without_folders(verification: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a verification with base names for paths: where a log lay is nobody's business."""
+def _unfinished(report: VerifyReport) -> frozenset[int]:
+    """Return the ``seq`` of the actions that began and never ended, in the whole log."""
+    return frozenset(
+        seq
+        for finding in report.findings
+        if finding.kind == "intent_without_outcome" and finding.seq is not None
+        for seq in range(finding.seq, finding.seq + finding.count)
+    )
+
+
+def _told(verification: Mapping[str, Any], wanted: frozenset[int] | None) -> dict[str, Any]:
+    """Return what the page tells of a verification: base names for paths, and only actions that are wanted.
+
+    Where a log lay is nobody's business, nor is what a selection leaves out.
+
+    Args:
+        verification: Of the whole log.
+        wanted: The ``seq`` of the unfinished actions to name; None: all.
+    """
 
     def base(part: Mapping[str, Any]) -> dict[str, Any]:
         return {**part, "path": os.path.basename(part["path"])}
 
     return {
         **base(verification),
+        "unfinished": [action for action in verification["unfinished"] if wanted is None or action["seq"] in wanted],
         "segments": [base(segment) for segment in verification["segments"]],
         "findings": [base(finding) for finding in verification["findings"]],
     }

@@ -47,7 +47,7 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         "entries": tally.entries,
         "actions": tally.actions,
         "traces": len(tally.traces),
-        "actor_count": len({flow[1] for flow in tally.flows} - {OTHERS}),
+        "actor_count": len(tally.actors),
         "results": RESULTS,
         "actors": actors,
         "events": events,

@@ -74,6 +74,8 @@ class Totals:
         seqs: Of entries that an assessor looks at first: failures, blocks, losses.
         intents: Those that wait for their outcome: record id to ``seq``, cell and flow.
         strays: Outcomes of intents that stand before the stretch: intent id to whether it matters.
+        actors: All of them, also those that are counted together.
+        open_seqs: Of the intents that have no outcome, once `finish` has counted them.
     """
 
     entries: int = 0
@@ -93,6 +95,8 @@ class Totals:
     seqs: list[int] = field(default_factory=list)
     intents: dict[str, tuple[int, Cell, Flow]] = field(default_factory=dict)
     strays: dict[str, bool] = field(default_factory=dict)
+    actors: set[str] = field(default_factory=set)
+    open_seqs: list[int] = field(default_factory=list)
 
     def add(self, behind: Totals) -> None:
         """Add what the stretch behind this one comes to."""
@@ -107,13 +111,21 @@ class Totals:
         for name in ("cells", "flows", "targets", "services", "delegations", "decisions", "errors", "log_event_counts"):
             _add_counts(getattr(self, name), getattr(behind, name))
         self.traces |= behind.traces
+        self.actors |= behind.actors
         self.log_events += behind.log_events[: _MOST_LISTED - len(self.log_events)]
         self.seqs += behind.seqs
         self.intents |= behind.intents
 
-    def finish(self) -> None:
-        """Count the intents that are still open; to be called once, behind the last entry."""
+    def finish(self, unfinished: frozenset[int] | None = None) -> None:
+        """Count the intents that are still open; to be called once, behind the last entry.
+
+        Args:
+            unfinished: Those that are open in the whole log, where only a part of it was counted.
+        """
         for seq, cell, flow in self.intents.values():
+            if unfinished is not None and seq not in unfinished:
+                continue  # its outcome is in another part
+            self.open_seqs.append(seq)
             self.cells[cell] = self.cells.get(cell, 0) + 1
             self.flows[flow] = self.flows.get(flow, 0) + 1
             self.actions += 1
@@ -212,6 +224,8 @@ class Tally:
         elif decision == "block":
             result = "blocked"
         actor = actor if type(actor) is str else ""
+        if len(self._totals.actors) < _MOST_KEPT:
+            self._totals.actors.add(actor)
         principal = self._known(0, chain[0] if chain else actor)
         sort = _Sort(
             flow=(principal, self._known(1, actor), self._known(2, event), result),

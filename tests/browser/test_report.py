@@ -168,6 +168,43 @@ class TestProof:
         opened.open(report(log, "--max-entries", "10", status=1))
         assert not opened.is_green
 
+    def test_what_the_key_shows_is_told(self, tmp_path: Path, opened: Opened) -> None:
+        """Where verify found with the key what the page cannot see, the page is red and says so."""
+        log, key = tmp_path / "audit.jsonl", tmp_path / "hmac.key"
+        key.write_bytes(b"k" * 32)
+        lines = logs.log(5, key=b"k" * 32)
+        lines[2] = lines[2][:-4] + (b"0" if lines[2][-4:-3] != b"0" else b"1") + lines[2][-3:]
+        log.write_bytes(logs.join(lines))
+        opened.open(report(log, "--hmac-key-file", str(key), status=1))
+        assert opened.verdict == "Not intact, as told"
+        assert [shown.kind for shown in opened.findings(".verdict")] == ["mac_invalid"]
+
+    def test_a_line_with_a_warning_is_checked_too(self, tmp_path: Path, opened: Opened) -> None:
+        """In a page with some of the entries, a changed line is found, also one of which the verifier had a warning."""
+        members = [entry(seq, attributes=logs.attributes(seq, **{"audit.phase": "intent"})) for seq in range(2, 12)]
+        page = report(write_log(tmp_path, members), "--max-entries", "6")
+        carry(page, carried(page).replace(b'"audit.actor.id":"agent"', b'"audit.actor.id":"mallo"', 1))
+        opened.open(page)
+        assert opened.verdict == "Not intact"
+
+    def test_the_numbers_do_not_depend_on_the_address(self, tmp_path: Path, opened: Opened) -> None:
+        """What failed is said whatever the address filters."""
+        page = report(write_plain_log(tmp_path))
+        for fragment in ("", "#actor=nobody", "#from=2030-01-01T00:00:00", "#result=success"):
+            opened.open(page, fragment)
+            assert opened.page.inner_text(".tile.failure .tile-value") == "5"
+
+    def test_an_action_whose_outcome_is_not_carried(self, tmp_path: Path, opened: Opened) -> None:
+        """An intent whose outcome stands in the log, but not in the page, has not "never ended"."""
+        members = [entry(2, attributes=logs.attributes(2, **{"audit.phase": "intent"}))]
+        members += [entry(seq) for seq in range(3, 30)]
+        ended = {"audit.phase": "outcome", "audit.intent.id": logs.record_id(2)}
+        members += [entry(30, attributes=logs.attributes(30, **ended))]
+        members += [entry(31, attributes=logs.attributes(31, **{"audit.decision": "block"}))]
+        opened.open(report(write_log(tmp_path, members), "--max-entries", "2", "--until-seq", "29"))
+        assert opened.page.query_selector("table:has-text('never ended')") is None
+        assert opened.page.inner_text(".tile.open .tile-value, .tile:last-child .tile-value") == "0"
+
 
 class TestTheOriginal:
     def test_is_verified_whole(self, tmp_path: Path, opened: Opened) -> None:
@@ -278,6 +315,39 @@ class TestInert:
             assert not set(text) & {"\u202e", "\x1b", "\x07"}
             opened.page.keyboard.press("Escape")
 
+    def test_objects_where_names_should_be(self, tmp_path: Path, opened: Opened) -> None:
+        """Values of any type, where a name should be, are shown as JSON, and break nothing."""
+        strange: list[Any] = [{"toString": 1}, [1, [2]], {"a": None}, 10**17, 1.5, True, None]
+        names = ("actor.id", "actor.type", "target.id", "target.type", "reason", "decision", "delegation", "duration")
+        members = []
+        for seq, value in enumerate(strange, 2):
+            attributes = logs.attributes(seq) | {f"audit.{name}": value for name in names} | {"error.type": value}
+            members.append(entry(seq, attributes=attributes, body=value if value is not None else "x"))
+        lost = {"audit.dropped.count": {"toString": 1}, "error.type": {}, "audit.fragment.length": {"valueOf": 2}}
+        members.append(logs.log_entry(9, "audit.log.dropped", **lost))
+        members.append(logs.log_entry(10, "audit.log.voided", **{"audit.voided.first": "\u202e"}))
+        opened.open(report(write_log(tmp_path, members)))
+        assert opened.is_green
+        assert "\u202e" not in opened.page.inner_text("#story")
+        for seq in range(2, 9):
+            opened.page.evaluate(f"location.hash = 'entry={seq}'")
+            opened.page.wait_for_selector(f"dialog:has-text('Entry {seq}') >> text=its hash is right")
+
+    def test_hostile_addresses(self, tmp_path: Path, opened: Opened) -> None:
+        """Whatever stands behind the "#" of the address, the page works."""
+        page = report(write_plain_log(tmp_path))
+        for fragment in (
+            "#result=__proto__",
+            "#result=constructor",
+            "#entry=-1",
+            "#page=1e99",
+            "#from=x&to=y",
+            "#q=%00",
+        ):
+            opened.open(page, fragment)
+            assert opened.is_green
+            assert "[object" not in opened.page.inner_text("#entries")
+
     def test_a_string_of_a_mebibyte(self, tmp_path: Path, opened: Opened) -> None:
         """A line nearly as long as a line may be is shown in part, and checked whole."""
         log = write_log(tmp_path, [entry(2, attributes=logs.attributes(2, note="x" * 1_040_000))])
@@ -360,6 +430,16 @@ class TestReading:
             assert bad == []
         assert opened.complaints == []
         opened.close()
+
+    def test_a_period_is_chosen_without_dragging(self, tmp_path: Path, opened: Opened) -> None:
+        """A period can be typed in, and a principal chosen by key."""
+        members = [entry(seq, time=f"2026-11-22T00:00:{seq:02d}.000000000Z") for seq in range(2, 41)]
+        opened.open(report(write_log(tmp_path, members)))
+        opened.page.fill("#from-time", "2026-11-22T00:00:30")
+        opened.page.wait_for_selector("text=11 entries, 1 to 11 shown")
+        opened.page.focus(".flow [role=button]")
+        opened.page.keyboard.press("Enter")
+        assert "principal=agent" in opened.page.url
 
     def test_by_keyboard(self, tmp_path: Path, opened: Opened) -> None:
         """An entry is reached, opened and left by keys alone."""

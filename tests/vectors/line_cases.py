@@ -249,6 +249,8 @@ def numbers(cases: LineCases) -> None:
     legal("float_large", "2^63 as a float", b"9223372036854775808.0")
     legal("float_whole", "1.0", b"1.0")
     malformed("integer_too_large", "2^63", b"9223372036854775808")
+    malformed("integer_of_a_double", "an integer beyond 64 bits that a double holds", b"100000000000000000000")
+    malformed("integer_of_a_double_less", "the same below zero", b"-9223372036854776000")
     malformed("integer_too_small", "-2^63-1", b"-9223372036854775809")
     malformed("integer_huge", "400 digits", b"1" + b"0" * 399)
     malformed("integer_huge_nested", "2^64 in an array", b"[18446744073709551616]")

@@ -136,6 +136,11 @@ def trace_and_seal(cases: LineCases) -> None:
     malformed("trace_flags_number", "trace_flags a number", traced(trace, span, 1))
     scope = b'"scope":{"name":"shop.orders","version":"1.2.0"},"prev_hash"'
     legal("scope", "another instrumentation scope", with_text(b'"prev_hash"', scope))
+    malformed(
+        "scope_joined",
+        "a member of scope called name,version",
+        with_text(b'"prev_hash"', b'"scope":{"name,version":"a"},"prev_hash"'),
+    )
     malformed("scope_string", "scope a string", with_text(b'"prev_hash"', b'"scope":"shop.orders","prev_hash"'))
     malformed(
         "scope_before_resource",

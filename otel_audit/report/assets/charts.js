@@ -12,6 +12,7 @@ const SIDE = 46;
 const MOST_BARS = 8;
 
 export const RESULT_TEXT = {
+  __proto__: null,
   success: "succeeded",
   failure: "failed",
   blocked: "blocked",
@@ -21,7 +22,8 @@ export const RESULT_TEXT = {
   log: "log",
 };
 
-const isoOf = (bin) => new Date(summary.timeline.start_ms + bin * summary.timeline.step_ms).toISOString().slice(0, 23);
+const LAST_MOMENT = Date.parse("9999-12-31T23:59:59.999Z");
+const isoOf = (bin) => new Date(Math.min(summary.timeline.start_ms + bin * summary.timeline.step_ms, LAST_MOMENT)).toISOString().slice(0, 23);
 
 function stepText() {
   const seconds = summary.timeline.step_ms / 1000;

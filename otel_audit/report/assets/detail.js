@@ -5,6 +5,7 @@ import { RESULT_TEXT } from "./charts.js";
 import { summary } from "./data.js";
 import { byId, count, el } from "./dom.js";
 import { visible } from "./inert.js";
+import { shown } from "./verify/judge.js";
 import { isObject, splitSeal } from "./verify/line.js";
 import { parseObject } from "./verify/strict_json.js";
 import { sha256 } from "./verify/sha256.js";
@@ -61,27 +62,27 @@ export class Detail {
     const partner = this.rows.partner(row);
     const go = (seq, label) => el("button", { type: "button", disabled: !this.rows.bySeq.has(seq), onclick: () => state.set({ entry: seq }) }, label);
     const { attributes } = members;
-    const delegation = Array.isArray(attributes["audit.delegation"]) ? attributes["audit.delegation"].map(String).join(" → ") : "";
+    const delegation = Array.isArray(attributes["audit.delegation"]) ? attributes["audit.delegation"].map(shown).join(" → ") : "";
     const facts = [
       ["time", members.time],
       ["event", members.event_name],
-      ["actor", `${row.actor} (${attributes["audit.actor.type"] ?? ""})`],
+      ["actor", `${row.actor} (${shown(attributes["audit.actor.type"] ?? "")})`],
       ["on behalf of", delegation],
       ["action", row.action],
-      ["target", row.target === "" ? "" : `${row.target} (${attributes["audit.target.type"] ?? ""})`],
+      ["target", row.target === "" ? "" : `${row.target} (${shown(attributes["audit.target.type"] ?? "")})`],
       ["decision", attributes["audit.decision"]],
       ["reason", attributes["audit.reason"]],
       ["error", attributes["error.type"]],
       ["took", row.duration === null ? "" : durationText(row.duration)],
       ["severity", members.severity_text],
       ["message", members.body === undefined ? "" : typeof members.body === "string" ? members.body : jsonText(members.body)],
-    ].filter(([, value]) => value !== undefined && value !== null && String(value) !== "");
+    ].filter(([, value]) => value !== undefined && value !== null && value !== "");
     const trace = members.trace_id === undefined ? [] : [["trace", this.trace(members)]];
     return [
       this.head(`Entry ${count(row.seq)}`, el(`span.badge.r-${row.result}`, {}, RESULT_TEXT[row.result])),
       check,
       el("div.row", {}, go(row.seq - 1, "← before"), go(row.seq + 1, "after →"), partner === null ? null : go(partner.seq, row.phase === "intent" ? `its outcome: ${count(partner.seq)}` : `its intent: ${count(partner.seq)}`)),
-      el("dl.facts", {}, [...facts, ...trace].map(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "object" ? value : cut(visible(String(value))))])),
+      el("dl.facts", {}, [...facts, ...trace].map(([name, value]) => [el("dt", {}, name), el("dd", {}, value instanceof Node ? value : cut(visible(shown(value))))])),
       el("h3", {}, "All attributes"),
       el("dl.facts.all", {}, Object.entries(attributes).map(([name, value]) => [el("dt", {}, cut(visible(name))), el("dd", {}, cut(visible(typeof value === "string" ? value : jsonText(value))))])),
       el("h3", {}, "Resource"),

@@ -50,7 +50,16 @@ export function drawFlow(figure, flows) {
       const choose = () => node.name !== OTHERS && state.toggle(COLUMNS[index], node.name);
       return svg(
         `g.node${node.name === OTHERS ? "" : ".choice"}`,
-        { onclick: choose },
+        node.name === OTHERS
+          ? {}
+          : {
+              onclick: choose,
+              onkeydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), choose()),
+              tabindex: 0,
+              role: "button",
+              "aria-pressed": String(state.get(COLUMNS[index]) === node.name),
+              "aria-label": `${["on behalf of", "actor", "what was done"][index]} ${name}: ${plural(node.total, "action")}`,
+            },
         svg("title", {}, `${visible(node.name).slice(0, 500)}: ${plural(node.total, "action")}`),
         svg(`rect.c-${COLUMNS[index]}`, { x: node.x, y: node.y, width: NODE, height: node.height, rx: 2 }),
         svg("text", { x: right ? node.x - 7 : node.x + NODE + 7, y: node.y + Math.min(node.height / 2, 12) + 5, "text-anchor": right ? "end" : "start" }, name),
@@ -64,7 +73,7 @@ export function drawFlow(figure, flows) {
   figure.replaceChildren(
     svg(
       "svg",
-      { viewBox: `0 0 ${width} ${bottom + 4}`, width, height: bottom + 4, role: "img", "aria-label": `Who acted for whom, by actions: ${said.join("; ")}` },
+      { viewBox: `0 0 ${width} ${bottom + 4}`, width, height: bottom + 4, role: "group", "aria-label": `Who acted for whom, by actions: ${said.join("; ")}` },
       heads,
       bands,
       nodes,

@@ -41,6 +41,13 @@ export class Integrity {
     const errors = report.findings.filter((finding) => finding.severity === "error");
     const others = report.findings.filter((finding) => finding.severity !== "error");
     const list = [...findingList(errors), ...remarks(others)];
+    const told = toldErrors();
+    if (errors.length === 0 && told.length > 0) {
+      // What it needs is not in the page: the key, for one.
+      const words = [el("p", {}, `Your browser found no fault in the entries themselves. But otel-audit verify found ${plural(told.length, "fault")} when this report was made, with what this page does not have, such as the key. Do not rely on the record before they are explained.`)];
+      this.state("bad", "Not intact, as told", words, findingList(told));
+      return;
+    }
     if (errors.length > 0) {
       const words = [el("p", {}, `Your browser found ${plural(errors.length, "fault")} in the ${plural(report.entries, "entry", "entries")} that this page carries. Do not rely on the record before they are explained.`)];
       this.state("bad", "Not intact", words, list);
@@ -73,11 +80,12 @@ export class Integrity {
       this.state("bad", "Not intact", words, findingList(faults));
       return;
     }
-    const told = summary.verification.findings.filter((finding) => finding.severity === "error");
+    const told = toldErrors();
     const words = [
       el("p", {}, el("b", {}, "Proved here: "), `${plural(proved, "entry", "entries")} of ${count(summary.embedded.of)}. Your browser hashed each of them again; ${plural(links, "pair")} of neighbours are linked by hash.${head ? " The last entry of the log is among them." : ""}`),
       el("p", {}, el("b", {}, "Not proved here: "), `the other ${plural(summary.embedded.of - proved, "entry", "entries")}, and that nothing stands between those above but what belongs there. For that, drop the log's own files below: your browser then checks all of it.`),
     ];
+    if (summary.verification.key_id !== null) words.push(el("p", {}, "The log has a key, and its MACs are not checked here."));
     if (told.length > 0) {
       words.unshift(el("p", {}, `When this report was made, otel-audit verify found ${plural(told.length, "fault")} in the log; they stand below.`));
       this.state("bad", "Not intact", words);
@@ -138,6 +146,8 @@ export class Integrity {
     );
   }
 }
+
+const toldErrors = () => summary.verification.findings.filter((finding) => finding.severity === "error");
 
 function anchoring(report, anchors) {
   if (report.anchorsMatched > 0) {

@@ -18,13 +18,15 @@ import { verify } from "./verify/verifier.js";
 
 const open = (seq) => state.set({ entry: seq });
 const anchors = summary.anchors.map(({ seq, hash }) => ({ seq, hash }));
+const given = anchors.length;
 
 byId("title").textContent = visible(summary.title);
 byId("about").textContent = about();
 byId("foot").textContent = `Made ${timeText(summary.made)} UTC by otel-audit ${summary.version}. This file fetches nothing and sends nothing.`;
 
+byId("page").hidden = false; // all of it at once: nothing that is painted moves
 const integrity = new Integrity((anchor) => {
-  anchors.push(anchor);
+  anchors.splice(given, anchors.length, anchor); // in place of the one typed before
   check();
 });
 const story = new Story(open);
@@ -129,8 +131,10 @@ async function checkPart() {
   const last = summary.verification.head;
   const head = last !== null && before !== null && before.seq === last.seq && before.ends.includes(last.hash);
   // What the verifier said of entries is no news here: only what it did not say is a fault of the page.
-  const known = new Set(summary.verification.findings.map((finding) => `${finding.path}:${finding.line}`));
-  integrity.part({ proved, links, faults: faults.filter((fault) => !known.has(`${fault.path}:${fault.line}`)), head });
+  const told = summary.verification.findings.filter((finding) => finding.severity === "error");
+  const known = new Set(told.map((finding) => `${finding.path}:${finding.line}`));
+  const news = faults.filter((fault) => !known.has(`${fault.path}:${fault.line}`));
+  integrity.part({ proved, links, faults: news, head });
   show(rows);
 }
 

@@ -2,8 +2,10 @@
 
 import { summary } from "./data.js";
 import { shown } from "./verify/judge.js";
+import { Double } from "./verify/strict_json.js";
 
 const LOG_EVENT = "audit.log.";
+const OPEN = new Set(summary.embedded.open ?? []);
 const utf8 = new TextDecoder();
 
 const string = (value) => (typeof value === "string" ? value : value === undefined || value === null ? "" : shown(value));
@@ -13,7 +15,8 @@ export function rowOf(members, segment, line, start, end) {
   const { attributes } = members;
   const delegation = Array.isArray(attributes["audit.delegation"]) ? attributes["audit.delegation"].map(string) : [];
   const actor = string(attributes["audit.actor.id"]);
-  const duration = Number(attributes["audit.duration"]?.value ?? attributes["audit.duration"]);
+  const took = attributes["audit.duration"];
+  const duration = took instanceof Double ? took.value : took;
   return {
     seq: members.seq,
     segment,
@@ -32,7 +35,7 @@ export function rowOf(members, segment, line, start, end) {
     intent: string(attributes["audit.intent.id"]),
     trace: members.trace_id ?? "",
     span: members.span_id ?? "",
-    duration: Number.isFinite(duration) ? duration : null,
+    duration: typeof duration === "number" && Number.isFinite(duration) ? duration : null,
     result: resultOf(members),
     counts: true,
     bin: binOf(members.time),
@@ -75,7 +78,8 @@ export class Rows {
       if (row.own) row.counts = false;
       else if (row.phase === "intent") {
         row.counts = !this.outcomes.has(row.id);
-        if (row.counts) row.result = "open";
+        // Where not all entries are here, the outcome may be one that is not.
+        if (row.counts && (summary.embedded.whole || OPEN.has(row.seq))) row.result = "open";
       }
     }
   }

@@ -63,7 +63,9 @@ export class Story {
   }
 
   tiles() {
-    const totals = facts(null).results;
+    // Of the whole log, whatever the reader has chosen: what went wrong must not depend on an address.
+    const totals = summary.results.map(() => 0);
+    for (const [, , , result, number] of summary.cells) totals[result] += number;
     const { period, actions, traces, services, actor_count: actors } = summary;
     const tile = (label, value, detail = "", kind = "") =>
       el(`div.tile${kind}`, {}, el("span.tile-label", {}, label), el("span.tile-value", {}, value), el("span.tile-detail", {}, detail));
@@ -98,9 +100,9 @@ export class Story {
     const kinds = ["audit.log.dropped", "audit.log.voided", "audit.log.recovered"];
     const found = summary.log_events.filter((event) => kinds.includes(event.event_name));
     const text = {
-      "audit.log.dropped": (said) => `${said["audit.dropped.count"]} records were lost (${visible(String(said["error.type"]))})`,
-      "audit.log.voided": (said) => `entries ${said["audit.voided.first"]} to ${said["audit.voided.last"]} were reported as failed to their callers`,
-      "audit.log.recovered": (said) => `${said["audit.fragment.length"]} bytes that a crash left were declared`,
+      "audit.log.dropped": (said) => `${told(said["audit.dropped.count"])} records were lost (${told(said["error.type"])})`,
+      "audit.log.voided": (said) => `entries ${told(said["audit.voided.first"])} to ${told(said["audit.voided.last"])} were reported as failed to their callers`,
+      "audit.log.recovered": (said) => `${told(said["audit.fragment.length"])} bytes that a crash left were declared`,
     };
     const items = found.slice(0, MOST).map((event) =>
       el(
@@ -127,6 +129,8 @@ export class Story {
     return card("Files and writers", items, items.length, "");
   }
 }
+
+const told = (value) => shortened(String(value), 80);
 
 function card(title, items, total, empty) {
   const left = total - items.length;

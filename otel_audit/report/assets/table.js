@@ -17,6 +17,10 @@ export class Table {
     this.open = open;
     this.search = el("input", { id: "search", type: "search", placeholder: "text in the line: target, trace id, reason …", spellcheck: "false", oninput: () => this.typed() });
     this.log = el("input", { id: "log", type: "checkbox", onchange: () => state.set({ log: this.log.checked ? "yes" : "" }) });
+    // The chart's period, for those who do not drag.
+    const moment = (name) => el("input", { id: `${name}-time`, type: "datetime-local", step: 1, onchange: (event) => state.set({ [name]: event.target.value }) });
+    this.since = moment("from");
+    this.until = moment("to");
     this.chips = el("div.chips");
     this.total = el("p.total", { role: "status", "aria-live": "polite" }, "reading …");
     this.body = el("tbody");
@@ -32,7 +36,7 @@ export class Table {
     byId("entries").replaceChildren(
       el("h2", { id: "entries-title" }, "Entries"),
       whole ? el("p.quiet", {}, "Every entry of the log, as this browser read it.") : el("p.plain-note", {}, `This page carries ${count(entries)} of ${plural(of, "entry", "entries")}: failures, blocked and open actions and losses with their neighbours first, then the latest. The charts above are of all of them.`),
-      el("div.filters", {}, el("label.hidden", { for: "search" }, "Search"), this.search, el("label.check", { for: "log" }, this.log, " the log's own entries, too")),
+      el("div.filters", {}, el("label.hidden", { for: "search" }, "Search"), this.search, el("label.check", { for: "from-time" }, "from ", this.since), el("label.check", { for: "to-time" }, "until ", this.until), el("label.check", { for: "log" }, this.log, " the log's own entries, too")),
       this.chips,
       this.total,
       el("div.table-box", {}, this.table),
@@ -54,6 +58,8 @@ export class Table {
   draw() {
     if (document.activeElement !== this.search) this.search.value = state.get("q");
     this.log.checked = state.get("log") === "yes";
+    this.since.value = momentText(state.get("from"));
+    this.until.value = momentText(state.get("to"));
     this.drawChips();
     if (this.rows === null) return;
     const key = JSON.stringify([...state.values].filter(([name]) => name !== "entry"));
@@ -100,6 +106,8 @@ export class Table {
     );
   }
 }
+
+const momentText = (text) => /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?/.exec(text)?.[0] ?? "";
 
 export function durationText(seconds) {
   if (seconds >= 1) return `${seconds.toFixed(2)} s`;

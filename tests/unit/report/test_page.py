@@ -125,3 +125,34 @@ def test_an_empty_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     log.touch()
     assert main(["report", str(log), "-o", str(tmp_path / "report.html")]) == 2
     assert "empty: expected at least one entry" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["audit.jsonl", "audit.000002.jsonl", "audit.sha256"])
+def test_the_log_itself_is_never_written_over(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    """The page cannot take the name of a file of the log, not even with --force."""
+    log = tmp_path / "audit.jsonl"
+    log.write_bytes(logs.join(logs.log(3)))
+    before = log.read_bytes()
+    assert main(["report", str(log), "-o", str(tmp_path / name), "--force"]) == 2
+    assert "a file of the log itself" in capfd.readouterr().err
+    assert (list(tmp_path.iterdir()), log.read_bytes()) == ([log], before)
+
+
+def test_a_selection_shows_nothing_else(tmp_path: Path) -> None:
+    """What the options leave out stands nowhere in the page, the actions that never ended included."""
+    log = tmp_path / "audit.jsonl"
+    secret = logs.entry(2, "secret.op", **{"audit.phase": "intent", "audit.actor.id": "classified"})
+    log.write_bytes(logs.join(logs.chain([logs.opened(), secret, logs.entry(3)])))
+    output = tmp_path / "report.html"
+    assert main(["report", str(log), "-o", str(output), "--actor", "agent"]) == 0
+    summary = Elements(output.read_text()).scripts[0][1]
+    assert "secret.op" not in summary
+    assert "classified" not in summary
+
+
+def test_a_title_that_is_no_text(tmp_path: Path) -> None:
+    """A title with bytes that are no text is spelled out."""
+    log = tmp_path / "audit.jsonl"
+    log.write_bytes(logs.join(logs.log(3)))
+    assert main(["report", str(log), "-o", str(tmp_path / "report.html"), "--title", "a\udcff"]) == 0
+    assert "\\udcff" in (tmp_path / "report.html").read_text()

@@ -1,6 +1,6 @@
 // The kind of one line: step 1 of docs/format.md, "Verification".
 
-import { Malformed } from "./strict_json.js";
+import { Double, Malformed } from "./strict_json.js";
 import { parseLine, splitSeal } from "./line.js";
 
 const AGREED = [
@@ -10,7 +10,12 @@ const AGREED = [
   ["audit.key.id", "downgraded", "keyId"],
 ];
 
-export const shown = (value) => (value === null || value === undefined ? "None" : String(value));
+export const shown = (value) => {
+  if (value === null || value === undefined) return "None";
+  // String() of a parsed object throws: it has no prototype, or a member "toString" of its own.
+  if (typeof value !== "object" || value instanceof Double) return String(value);
+  return JSON.stringify(value, (_, item) => (item instanceof Double || typeof item === "bigint" ? String(item) : item));
+};
 
 // Of a line: {kind, members, seq, prev, ends, expected, got}; members are null where it is malformed.
 // `computed` is SHA-256 of the line up to its seal, or of all but its last byte where it has none.

@@ -17,6 +17,7 @@ const TIME = /^([0-9]{4})-([0-9]{2})-([0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:
 const SEAL = /,"hash":"([0-9a-f]{64})"(?:,"hmac":"([0-9a-f]{64})")?\}$/;
 const ESCAPED_SURROGATE = /\\u[dD][89a-fA-F]/;
 const BRACKET = /[[{]/g;
+const LONG_NUMBER = /[:[,]-?[0-9]{16}/; // 2^53 has sixteen digits
 const SEAL_BYTES = 75;
 const KEYED_SEAL_BYTES = 149;
 
@@ -47,8 +48,9 @@ export function parseLine(bytes) {
   return members;
 }
 
-// If JSON gives back the very text, there is no doubled member, white space, -0 or integer beyond 2^53 in it. The
-// exact way is for all else, and for what JSON.stringify escapes as it was escaped before: lone surrogates.
+// If JSON gives back the very text, there is no doubled member, white space or -0 in it. The exact way is for all else,
+// for long numbers, of which some are no integers of the format and come back the same, and for what JSON.stringify
+// escapes as it was escaped before: lone surrogates.
 function parseCanonical(text) {
   let members;
   try {
@@ -57,7 +59,7 @@ function parseCanonical(text) {
     return null;
   }
   if (members === null || typeof members !== "object" || Array.isArray(members)) return null;
-  if (ESCAPED_SURROGATE.test(text) || (text.match(BRACKET)?.length ?? 0) > MAX_DEPTH) return null;
+  if (ESCAPED_SURROGATE.test(text) || LONG_NUMBER.test(text) || (text.match(BRACKET)?.length ?? 0) > MAX_DEPTH) return null;
   return JSON.stringify(members) === text ? members : null;
 }
 
@@ -108,8 +110,10 @@ function checkOptional(members) {
     }
   }
   if (has("scope")) {
-    const names = isObject(members.scope) ? Object.keys(members.scope).join() : "";
-    if (names !== "name" && names !== "name,version") throw new Malformed("scope is not an object of name and version");
+    const [first, second, ...more] = isObject(members.scope) ? Object.keys(members.scope) : [];
+    if (first !== "name" || (second ?? "version") !== "version" || more.length > 0) {
+      throw new Malformed("scope is not an object of name and version");
+    }
     if (Object.values(members.scope).some((part) => typeof part !== "string")) {
       throw new Malformed("scope has a name or version that is not a string");
     }

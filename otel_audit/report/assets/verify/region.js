@@ -1,5 +1,6 @@
 // Unreadable lines that follow one another: what a crash left, or what someone spoilt.
 
+import { shown } from "./judge.js";
 import { place } from "./place.js";
 import { splitSeal } from "./line.js";
 import { Sha256 } from "./sha256.js";
@@ -125,7 +126,7 @@ export function addRegions(all, regions, lifecycle, drafts) {
   }
   for (const entry of lifecycle) {
     if (declares(entry) && !regions.has(entry.place)) {
-      const expected = `the fragment of ${entry.attributes["audit.fragment.length"] ?? "None"} bytes that it declares`;
+      const expected = `the fragment of ${shown(entry.attributes["audit.fragment.length"])} bytes that it declares`;
       drafts.add("edited", entry.place, entry.offset, entry.seq, expected, "none before it");
     }
   }
