@@ -6,7 +6,7 @@
 # Says to which SEQ:HASH all of it leads, for you to compare with one from elsewhere. Exit status 1: it does not hold.
 # An extract of `export --no-links`, or of a log without a chain, is for `otel-audit verify`. About 40 left-out entries
 # a second: sha256sum cannot go on from a state, so the shell does.
-set -eu
+set -euf
 LC_ALL=C
 export LC_ALL
 k='428a2f98 71374491 b5c0fbcf e9b5dba5 3956c25b 59f111f1 923f82a4 ab1c5ed5 d807aa98 12835b01 243185be 550c7dc3 72be5d74
@@ -49,45 +49,69 @@ fail() {
     exit 1
 }
 
-extract=$1 hash='' seq='' number=0
+# One line, as what stands in it apart from each other; nothing where it has not this form from its beginning to its
+# end. Only what was taken out here is ever computed with: an extract may have been made to harm whoever checks it.
+taken() { printf '%s\n' "$line" | sed -n -E "s/^$1\$/$2/p"; }
+digits='([0-9a-f]{64})' natural='([1-9][0-9]{0,15})'
+first='\{"extract":1,"stream_id":(null|"([^"\\]|\\.)*"),"integrity":"chain","selection":\{.*\}\}'
+entry='\{"seq":'$natural',.*,"prev_hash":"'$digits'","hash":"'$digits'"(,"hmac":"'$digits'")?\}'
+left_out='\{"left_out":'$natural',"hash":"'$digits'","length":([1-9][0-9]{0,6}),"state":"'$digits'"'
+left_out=$left_out',"rest":"(([0-9a-f]{2}){0,63})"\}'
+prev_hash=2c22707265765f68617368223a22 # ,"prev_hash":"
+
+extract=$1 hash='' seq='' number=0 chosen=0 left=0 led=''
+case $extract in -*) extract=./$extract ;; esac
+[ -f "$extract" ] || fail "expected a file, got $extract"
+[ -z "$(tr -d -c '\000' <"$extract" | head -c 1 | od -An -tx1)" ] || fail "expected text, got a NUL"
+[ "$(tail -c 1 "$extract" | od -An -tx1 | tr -d ' ')" = 0a ] || fail "expected LF at the end of the extract"
 while IFS= read -r line; do
     number=$((number + 1))
+    [ -z "$led" ] || fail "expected nothing behind the head"
+    if [ $number -eq 1 ]; then
+        [ -n "$(taken "$first" x)" ] || fail "expected the first line of an extract of a chain, version 1"
+        continue
+    fi
     case $line in
     '{"seq":'*) # an entry: its own hash, and that of the one before
-        next=${line#'{"seq":'}
-        next=${next%%,*}
-        end=75
-        case $line in *'","hmac":"'????????????????????????????????????????????????????????????????'"}') end=149 ;; esac
-        own=$(printf %s "$line" | head -c "-$end" | sha256sum | cut -c -64)
-        [ "$own" = "$(printf %s "$line" | tail -c "$((end - 9))" | cut -c -64)" ] || fail "its own hash is another"
-        before=$(printf %s "$line" | head -c "-$((end + 1))" | tail -c 64)
+        set -- $(taken "$entry" '\1 \2 \3 \5')
+        [ $# -ge 3 ] || fail "expected an entry"
+        next=$1 before=$2 own=$3 end=75
+        [ $# -eq 3 ] || end=149
+        [ "$own" = "$(printf %s "$line" | head -c "-$end" | sha256sum | cut -c -64)" ] || fail "its own hash is another"
         [ -z "$hash" ] || [ "$before" = "$hash" ] || fail "expected prev_hash $hash"
-        hash=$own
+        hash=$own chosen=$((chosen + 1))
         ;;
     '{"left_out":'*) # one that is left out: go on from the state, with the hash before
-        next=$(echo "$line" | sed 's/^{"left_out":\([0-9]*\),.*/\1/')
-        length=$(echo "$line" | sed 's/.*,"length":\([0-9]*\),.*/\1/')
-        message=$(echo "$line" | sed 's/.*,"rest":"\([0-9a-f]*\)"}/\1/')
-        message=$message$(printf %s "$hash" | od -An -v -tx1 | tr -d ' \n')2280
+        set -- $(taken "$left_out" '\1 \2 \3 \4 \5')
+        [ $# -ge 4 ] || fail "expected an entry that is left out"
+        [ -n "$hash" ] || fail "expected an entry first, got one that is left out"
+        next=$1 own=$2 length=$3 state=$4 rest=${5-}
+        before=$((length - 65 - ${#rest} / 2)) # bytes
+        [ $before -gt 0 ] && [ $((before % 64)) -eq 0 ] || fail "expected whole blocks before the rest"
+        case $rest in
+        *$prev_hash) ;;
+        *) case $prev_hash in *"$rest") ;; *) fail "expected a rest that leads to prev_hash" ;; esac ;;
+        esac
+        message=$rest$(printf %s "$hash" | od -An -v -tx1 | tr -d ' \n')2280
         while [ $(((${#message} + 16) % 128)) -ne 0 ]; do message=${message}00; done
         message=$message$(printf '%016x' $((8 * length)))
-        state=$(echo "$line" | sed 's/.*,"state":"\([0-9a-f]*\)".*/\1/' | fold -w 8)
+        state=$(echo "$state" | fold -w 8)
         for block in $(echo "$message" | fold -w 128); do
             compress $(echo "$block" | fold -w 8)
         done
-        hash=$(echo "$state" | tr -d ' ')
-        case $line in *',"hash":"'"$hash"'",'*) ;; *) fail "expected hash $hash" ;; esac
+        hash=$(echo "$state" | tr -d ' ') left=$((left + 1))
+        [ "$own" = "$hash" ] || fail "expected hash $hash"
         ;;
     '{"head":'*)
-        case $line in
-        '{"head":{"seq":'"$seq"',"hash":"'"$hash"'"},'*) echo "all of it leads to $seq:$hash" && exit 0 ;;
-        *) fail "expected head $seq:$hash" ;;
-        esac
+        [ -n "$seq" ] && [ "$line" = '{"head":{"seq":'"$seq"',"hash":"'"$hash"'"},"chosen":'$chosen',"left_out":'$left'}' ] ||
+            fail "expected head $seq:$hash, $chosen chosen, $left left out"
+        led=yes
+        continue
         ;;
-    '{"extract":1,'*) continue ;;
     *) fail "expected an entry, or one that is left out" ;;
     esac
     [ -z "$seq" ] || [ "$next" -eq $((seq + 1)) ] || fail "expected seq $((seq + 1)), got $next"
     seq=$next
 done <"$extract"
-fail "expected the head"
+[ -n "$led" ] || fail "expected the head"
+echo "all of it leads to $seq:$hash"

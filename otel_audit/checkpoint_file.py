@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ from otel_audit.errors import AuditVerifyError
 from otel_audit.verify.checkpoint import Checkpoint, parse_checkpoint
 
 _MAX_BYTES: Final = 1 << 16
+_SUFFIXES_OF_LOGS: Final = (".jsonl", ".sha256")
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint | None:
@@ -21,10 +23,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint | None:
         AuditVerifyError: It cannot be read, or is none.
     """
     file = Path(path)
-    if file.suffix == ".jsonl":
-        raise AuditVerifyError(f"{file}: expected a name that no log has for a checkpoint, got one ending in .jsonl")
+    if file.suffix in _SUFFIXES_OF_LOGS:
+        raise AuditVerifyError(
+            f"{file}: expected a name that no file of a log has for a checkpoint, got one ending in {file.suffix}"
+        )
     try:
-        with file.open("rb") as stream:
+        # a FIFO would block the opening itself
+        with open(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise AuditVerifyError(f"{file}: expected a file for the checkpoint, got something else")
             data = stream.read(_MAX_BYTES)
     except FileNotFoundError:
         return None

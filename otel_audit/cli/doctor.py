@@ -62,7 +62,9 @@ def _checks(program: Program, environ: Mapping[str, str]) -> Iterator[Check]:
     from otel_audit.doctor.endpoint import check_endpoint
     from otel_audit.doctor.instrumentation import check_instrumentation
     from otel_audit.doctor.log import check_log
+    from otel_audit.doctor.variables import check_variables
 
+    yield from check_variables(environ)
     yield from check_instrumentation(program, environ)
     if environ.get(OTEL_AUDIT_FILE):
         yield from check_log(environ)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def extract_report(path: str, anchors: list[str], hmac_key_file: str | None) -> ExtractReport | None:
-    """Return what an extract proves; None where the path is none.
+    """Return what an extract proves; None where the path is none, or has the name of a log.
 
     Raises:
         AuditVerifyError: It cannot be read, or the key cannot.

@@ -137,6 +137,8 @@ def run(arguments: argparse.Namespace) -> int:
     checked = []
     for path in arguments.paths:
         checked.append(check(path, anchors, arguments, copied))
+        if arguments.checkpoint_file is not None and not arguments.quiet:
+            _tell_of_no_checkpoint(checked[-1].report)
         if arguments.format == "text":
             _print_text(checked[-1], anchors, quiet=arguments.quiet, part=part)
     exit_status = status.gravest(one.status for one in checked)
@@ -251,6 +253,16 @@ def read_anchors(name: str) -> list[str]:
         except argparse.ArgumentTypeError as error:
             raise AuditError(f"{path_text(name)}:{number}: {error}") from None
     return anchors
+
+
+def _tell_of_no_checkpoint(report: VerifyReport | None) -> None:
+    """Say that nothing was noted of a log without errors that is not proven intact."""
+    if report is not None and report.supported and not report.errors and not report.intact:
+        print(
+            f"otel-audit: {visible(path_text(report.path))}: no checkpoint was written: expected integrity mode "
+            f"chain, got {report.integrity}",
+            file=sys.stderr,
+        )
 
 
 def _print_text(one: Checked, anchors: list[str], *, quiet: bool, part: bool) -> None:

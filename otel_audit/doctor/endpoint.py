@@ -19,6 +19,8 @@ TIMEOUT_SECONDS: Final = 3.0
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_NO_URL: Final = "expected a URL with a host, got none"
+_NO_PORT: Final = "expected a port from 1 to 65535 in the URL, got another"
 _PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
 
 
@@ -36,8 +38,8 @@ def check_endpoint(environ: Mapping[str, str]) -> Iterator[Check]:
         return
     protocol = next((environ[name] for name in _PROTOCOLS if environ.get(name)), "grpc")
     address = _address(given, protocol)
-    if address is None:
-        yield Check("otlp", "problem" if asked else "note", "endpoint", "expected a URL with a host, got none")
+    if isinstance(address, str):
+        yield Check("otlp", "problem" if asked else "note", "endpoint", address)
         return
     host, port = address
     answer: list[str | None] = []
@@ -54,22 +56,29 @@ def check_endpoint(environ: Mapping[str, str]) -> Iterator[Check]:
         yield Check("otlp", "problem" if asked else "note", subject, f"{error} ({protocol})", details)
 
 
-def _address(given: str | None, protocol: str) -> tuple[str, int] | None:
-    """Return host and port; no credentials that the URL may hold."""
+def _address(given: str | None, protocol: str) -> tuple[str, int] | str:
+    """Return host and port, no credentials that the URL may hold; or what is wrong with the URL."""
     port = _PORTS.get(protocol, _PORTS["grpc"])
     if given is None:
         return "localhost", port
     try:
         parts = urlsplit(given if "://" in given else f"//{given}")
-        if parts.hostname is None:
-            return None
-        if parts.port is not None:
-            port = parts.port
-        elif protocol == "http/protobuf":
-            port = 443 if parts.scheme == "https" else 80
+        host = parts.hostname
     except ValueError:
-        return None
-    return parts.hostname, port
+        host = None
+    if host is None:
+        return _NO_URL
+    try:
+        given_port = parts.port
+    except ValueError:
+        return _NO_PORT
+    if given_port == 0:
+        return _NO_PORT
+    if given_port is not None:
+        port = given_port
+    elif protocol == "http/protobuf":
+        port = 443 if parts.scheme == "https" else 80
+    return host, port
 
 
 def _tried(host: str, port: int) -> str | None:
@@ -87,12 +96,14 @@ def _tried(host: str, port: int) -> str | None:
 def _exported(deadline: float) -> str | None:
     from opentelemetry.sdk._logs.export import LogRecordExportResult
 
-    from otel_audit.pipeline.otlp_exporter import make_exporter
+    from otel_audit.pipeline import otlp_exporter
 
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)  # its own words can hold what the server says
+    # Their own words can hold what the server says, and ours are those of the check.
+    for name in ("opentelemetry", otlp_exporter.__name__):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     seconds = max(0.1, deadline - monotonic())
     try:
-        exporter = make_exporter("OTEL_AUDIT_PROCESSORS=otlp", timeout_seconds=seconds)
+        exporter = otlp_exporter.make_exporter("OTEL_AUDIT_PROCESSORS=otlp", timeout_seconds=seconds)
         result = exporter.export([])
     except AuditConfigError as error:
         return str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -40,6 +41,9 @@ def check_instrumentation(program: Program, environ: Mapping[str, str]) -> Itera
         state: State = "problem" if program.arguments or _is_asked(environ) else "note"
         yield Check("environment", state, "instrumentation", f"{text}pip install 'otel-audit[instrument]'")
         return
+    script = program.script
+    if script is not None and not os.path.exists(script):
+        yield Check("environment", "problem", script, "expected the program's file, got a path where there is none")
     yield check_start(program, environ, started=found["started"])
     yield from _frameworks(program, environ, found)
     yield from _functions(found["functions"])

@@ -68,7 +68,7 @@ def check_log(environ: Mapping[str, str]) -> Iterator[Check]:
     existing = _existing(settings, None if key is None else key_id(key))
     if existing is not None:
         yield existing
-    yield _probe(settings, needed=existing is None or settings.max_segment_bytes is not None)
+    yield _probe(settings)
 
 
 def _disk(folder: str) -> Check:
@@ -120,21 +120,18 @@ def _problem(path: str, error: AuditError) -> Check:
     return Check("log", "problem", path, str(error).removeprefix(f"{path}: "))
 
 
-def _probe(settings: FileSettings, *, needed: bool) -> Check:
+def _probe(settings: FileSettings) -> Check:
     """Emit into a log of its own in the same folder, and remove it again.
 
     Args:
         settings: Of the log itself; the probe is durable in any case.
-        needed: Whether the log needs to make files in that folder.
     """
     folder = os.path.dirname(settings.path)
     try:
         beside = tempfile.mkdtemp(prefix=".otel-audit-doctor-", dir=folder)
     except OSError as error:
-        text = f"nothing can be made in this folder: {error.strerror}"
-        if needed:
-            return Check("log", "problem", folder, f"{text}; the log, or its next segment, has to be")
-        return Check("log", "note", folder, f"{text}, so no durable emit was tried")
+        text = f"nothing can be made in this folder: {error.strerror}; the log, or its next segment, has to be"
+        return Check("log", "problem", folder, text)
     try:
         members = dataclasses.asdict(settings) | {"path": os.path.join(beside, "probe.jsonl"), "durability": "always"}
         resource = Resource({SERVICE_NAME: "otel-audit-doctor"})

@@ -16,6 +16,7 @@ from otel_audit.errors import AuditConfigError
 _PYTHON: Final = re.compile(r"(python|pypy)[0-9.]*(\.exe)?\Z")
 _OPTION: Final = re.compile(r"-([^-cmWX]*)([cmWX]?)(.*)", re.DOTALL)
 """Flags, and the first that takes a value, with that value where it stands there."""
+_WITH_VALUE: Final = "--check-hash-based-pycs"
 _LINE_BYTES: Final = 4096
 
 
@@ -30,6 +31,20 @@ class Program:
 
     interpreter: str
     arguments: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str | None:
+        """The path of the file that is run; None where it is a module, code, or what is typed in."""
+        arguments = iter(self.arguments)
+        for argument in arguments:
+            option = _OPTION.fullmatch(argument)
+            if option is None:
+                return argument
+            if argument == "-" or option[2] in ("c", "m"):
+                return None
+            if argument == _WITH_VALUE or (option[2] and not option[3]):
+                next(arguments, None)
+        return None
 
     @property
     def ignores_environment(self) -> bool:

@@ -57,11 +57,14 @@ def write_evidence(
         progress: Told how many bytes of the log were packed, of how many.
 
     Raises:
-        AuditVerifyError: The log cannot be read, or is shorter by now.
+        AuditVerifyError: The log cannot be read, is shorter by now, or has a line end in its name.
     """
     log = find_log(path)
     stem = log.first_name.removesuffix(".jsonl")
     files = [_File(one.path, _name(one.path), one.size_bytes, one.entries) for one in report.segments]
+    if any("\n" in name for name in (log.first_name, *(one.name for one in files))):
+        # SHA256SUMS, and what reads it, has a name a line
+        raise AuditVerifyError(f"{path}: expected a log whose name has no line end, got one with it; copy it first")
     total = sum(one.size_bytes for one in files)
     sums: list[tuple[str, str]] = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:

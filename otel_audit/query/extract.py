@@ -27,6 +27,8 @@ from otel_audit.verify.segment import Segment, read_blocks
 VERSION: Final = 1
 BEGINS: Final = b'{"extract":'
 """The first bytes of an extract; a line of a log begins otherwise."""
+SUFFIX: Final = ".extract"
+"""What the name of an extract ends in; a log's ends in ``.jsonl``."""
 DIGITS_END: Final = 65
 """The digits of ``prev_hash`` and a quote are the last bytes that a hash covers."""
 

@@ -15,9 +15,10 @@ import orjson
 
 from otel_audit.chain import Head, entry_hash, entry_hmac
 from otel_audit.entry import MalformedLineError, parse_entry
-from otel_audit.query.extract import BEGINS, DIGITS_END, VERSION
+from otel_audit.query.extract import BEGINS, DIGITS_END, SUFFIX, VERSION
 from otel_audit.query.midstate import BLOCK_BYTES, go_on, padding
 from otel_audit.reconcile.copy_file import CopyFile, CopyLine, read_lines
+from otel_audit.segment_name import checksum_name, segment_number
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.finding import REMEDIES, Finding, Kind
 
@@ -69,14 +70,30 @@ class ExtractReport:
 
 
 def is_extract(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a file that begins as an extract does."""
+    """Return whether a path is a file that begins as an extract does, and is none of a log.
+
+    What has the name of a log, or a log's other files beside it, is judged as a log, whatever it
+    begins with: else an extract of it, put in its place, would hide all that it leaves out.
+    """
     try:
-        if not os.path.isfile(path):
+        if not os.path.isfile(path) or _is_of_a_log(os.fspath(path)):
             return False
         with open(path, "rb") as file:
             return file.read(len(BEGINS)) == BEGINS
     except OSError:
         return False
+
+
+def _is_of_a_log(path: str) -> bool:
+    names = {os.path.basename(path), os.path.basename(os.path.realpath(path))}
+    if any(name.lower().endswith(".jsonl") for name in names):
+        return True
+    name = os.path.basename(path)
+    if name.endswith(SUFFIX):
+        return False
+    beside = os.listdir(os.path.dirname(path) or os.curdir)
+    first_name = f"{name}.jsonl"
+    return checksum_name(first_name) in beside or any(segment_number(first_name, one) is not None for one in beside)
 
 
 def check_extract(copy: CopyFile, *, anchors: Iterable[Anchor] = (), key: bytes | None = None) -> ExtractReport:
@@ -90,7 +107,7 @@ def check_extract(copy: CopyFile, *, anchors: Iterable[Anchor] = (), key: bytes 
     Raises:
         AuditVerifyError: It cannot be read.
     """
-    checker = _Checker(copy, {anchor.seq: anchor.hash for anchor in anchors}, key)
+    checker = _Checker(copy, anchors, key)
     finding = None
     try:
         checker.run()
@@ -117,9 +134,11 @@ class _Link(NamedTuple):
 
 
 class _Checker:
-    def __init__(self, copy: CopyFile, anchors: dict[int, str], key: bytes | None) -> None:
+    def __init__(self, copy: CopyFile, anchors: Iterable[Anchor], key: bytes | None) -> None:
         self._copy = copy
-        self._anchors = anchors
+        self._anchors: dict[int, list[str]] = {}
+        for anchor in anchors:
+            self._anchors.setdefault(anchor.seq, []).append(anchor.hash)
         self._key = key
         self._links: list[_Link] = []
         self._head: Head | None = None
@@ -264,9 +283,10 @@ class _Checker:
         digits = self._anchors.get(head.seq)
         if digits is None or not head.hash:
             return
-        if digits != head.hash:
-            raise self._fault("diverged", line, f"the anchor's hash {digits}", head.hash, head.seq)
-        self._matched += 1
+        for other in digits:
+            if other != head.hash:
+                raise self._fault("diverged", line, f"the anchor's hash {other}", head.hash, head.seq)
+        self._matched += len(digits)
         self._proven += self._in_run
         self._in_run = 0
 

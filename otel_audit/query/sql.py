@@ -11,11 +11,12 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from otel_audit.entry import Entry, MalformedLineError, parse_entry, parse_line
 from otel_audit.errors import AuditConfigError, AuditError
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow
 
+_T = TypeVar("_T")
+
 MEMORY_LIMIT: Final = "1GB"
 """Of the database; beyond that it spills."""
 
 _BATCH_BYTES: Final = 1 << 20
 _ROWS: Final = 1000
+_INTERRUPT_AGAIN_SECONDS: Final = 0.05
 _LOCKED: Final = (
     ("memory_limit", f"'{MEMORY_LIMIT}'"),
     ("autoinstall_known_extensions", "false"),
@@ -124,12 +128,49 @@ class Database:
         Raises:
             AuditError: It is something else, cannot be run, or a log cannot be read.
         """
+        try:
+            query.encode()
+        except UnicodeEncodeError:
+            raise AuditError("SQL: expected text in UTF-8, got other bytes") from None
+        return self._apart(lambda: self._begun(query)), self._rows()
+
+    def _begun(self, query: str) -> list[str]:
+        """Begin with a query, and return the names of its columns."""
         with self._told():
             statements = self._duckdb.extract_statements(query)
             if len(statements) != 1 or statements[0].type != self._duckdb.StatementType.SELECT:
                 raise AuditError("SQL: expected one SELECT, got something else (the views can be read only)")
             names = self._connection.execute(self._readable(statements[0])).description or ()
-        return [str(name[0]) for name in names], self._rows(self._connection)
+        return [str(name[0]) for name in names]
+
+    def _apart(self, work: Callable[[], _T]) -> _T:
+        """Return what a piece of work gives, done by another thread: the database itself heeds no Ctrl-C."""
+        done: list[_T] = []
+        failed: list[BaseException] = []
+        ended = threading.Event()
+
+        def run() -> None:
+            try:
+                done.append(work())
+            except BaseException as error:
+                failed.append(error)
+            finally:
+                ended.set()
+
+        try:
+            threading.Thread(target=run, name="otel-audit sql", daemon=True).start()
+            ended.wait()
+        except RuntimeError as error:
+            raise AuditError(f"SQL: cannot be run: {error}") from None
+        except BaseException:
+            # What has not begun yet forgets it; and an event tells the end, for a join that was interrupted
+            # takes its thread for ended (Python 3.11).
+            while not ended.wait(_INTERRUPT_AGAIN_SECONDS):
+                self._connection.interrupt()
+            raise
+        if failed:
+            raise failed[0]
+        return done[0]
 
     def _readable(self, statement: duckdb.Statement) -> duckdb.Statement | str:
         """Return the query with its times as text: the database gives them cut off, or not at all without pytz."""
@@ -148,13 +189,13 @@ class Database:
         )
         return f"SELECT {', '.join(shown)} FROM (\n{text}\n)"  # noqa: S608  # the user's
 
-    def _rows(self, result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-        while True:
-            with self._told():
-                rows = result.fetchmany(_ROWS)
-            if not rows:
-                return
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        while rows := self._apart(self._fetched):
             yield from rows
+
+    def _fetched(self) -> list[tuple[Any, ...]]:
+        with self._told():
+            return self._connection.fetchmany(_ROWS)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -25,6 +25,7 @@ from otel_audit.reconcile.otlp_json import (
 from otel_audit.verify.seal import split_seal
 
 _ENTRY: Final = b'{"seq":'
+_OF_EXTRACTS: Final = ("extract", "left_out", "head")
 _REQUEST: Final = b'{"resourceLogs":['
 _HEAD: Final = re.compile(rb'\{"seq":([1-9][0-9]{0,15}),')
 _PREV: Final = re.compile(rb',"prev_hash":"([0-9a-f]{64})"')
@@ -156,7 +157,8 @@ def _entries(data: bytes, line: CopyLine, path: str, counts: CopyCounts) -> Iter
         return
     request = load(data)
     if "resourceLogs" not in request:
-        if not {"resourceSpans", "resourceMetrics"} & request.keys():
+        # The other lines of an extract (docs/export.md) say of entries only what cannot be compared.
+        if not {"resourceSpans", "resourceMetrics", *_OF_EXTRACTS} & request.keys():
             raise UnreadableError("neither an OTLP request nor a line of an audit log")
         counts.foreign += 1
         return
@@ -196,12 +198,14 @@ def _of_record(copied: Telemetry, path: str, number: int) -> Copied | None:
     if original is not None and original.startswith('{"seq":'):
         with contextlib.suppress(UnreadableError, UnicodeEncodeError):
             of_line = _of_line(original.encode(), path, number, copied, found, altered)
+    if of_line is not None and of_line.hash == text(found.get(semconv.AUDIT_INTEGRITY_HASH)) is not None:
+        return of_line
     seq = integer(found.get(semconv.AUDIT_SEQUENCE_NUMBER))
     if seq is None or not 1 <= seq <= MAX_SEQ:
         return of_line
     digits = _digits(found, semconv.AUDIT_INTEGRITY_HASH)
     # A program may have an attribute of that name: the stamps say which entry the record is.
-    if of_line is not None and (of_line.hash == digits if digits is not None else of_line.hash or of_line.seq == seq):
+    if of_line is not None and digits is None and (of_line.hash or of_line.seq == seq):
         return of_line
     prev_hash = _digits(found, semconv.AUDIT_SEQUENCE_PREV_HASH)
     stream_id = text(found.get(semconv.AUDIT_STREAM_ID))

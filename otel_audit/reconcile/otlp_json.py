@@ -160,6 +160,8 @@ def _shallow(line: bytes) -> bytes | None:
             if depth == MAX_NESTED + 1:
                 begin = token.end()
             depth -= 1
+            if depth == 0 and token.end() < len(line):
+                return None  # one value, and more behind it: nothing that can be read as it is
     return b"".join((*kept, line[begin:])) if kept and depth <= MAX_NESTED else None
 
 

@@ -392,6 +392,17 @@ class TestTools:
         await run(agent("writer", [call("note", text="x")], tools=[Noisy(name="note", func=note)]))
         assert told(log, "tool") == [STEPS[3], STEPS[4]]
 
+    async def test_class_that_runs_its_parents_twice(self, log: CapturedAudit) -> None:
+        """A tool of a class that has its parent's run a second time has an intent each time."""
+
+        class Again(FunctionTool):  # type: ignore[misc]
+            async def invoke(self, **options: Any) -> Any:
+                await super().invoke(**options)
+                return await super().invoke(**options)
+
+        await run(agent("writer", [call("note", text="x")], tools=[Again(name="note", func=note)]))
+        assert told(log, "tool") == [STEPS[3], STEPS[3], STEPS[4], STEPS[4]]
+
     @pytest.mark.parametrize("way", ["run", "stream"])
     async def test_captured(self, log: CapturedAudit, way: str) -> None:
         """Arguments that are named and results that are asked for are recorded."""

@@ -25,7 +25,7 @@ from otel_audit.testing import CapturedAudit
 from tests.frameworks.autogen_parts import ScriptedModel
 from tests.frameworks.conformance.autogen import DRIVER
 from tests.frameworks.conformance.driver import Script
-from tests.frameworks.conformance.told import audited, chain, of_kind, pairs, short
+from tests.frameworks.conformance.told import audited, chain, ending, of_kind, pairs, short
 from tests.frameworks.test_autogen import agent, asking, disk_full, note, noted, run
 
 
@@ -104,6 +104,68 @@ class TestTools:
         run(agent("clerk", asking(), "done", tools=(), workbench=Own([NOTE])))
         assert of(log) == ["tool intent note", "tool success note"]
         assert noted(log) == [["clerk"]]
+
+    @pytest.mark.parametrize(
+        ("name", "call_id", "passed"),
+        [("note", None, None), ("note", "c1", None), ("note", "c1", "c2"), ("alias", "c1", "c1")],
+    )
+    def test_changing_workbench(self, log: CapturedAudit, name: str, call_id: str | None, passed: str | None) -> None:
+        """A workbench that passes its tool another id or none, or runs it under another name, is one act with it."""
+
+        class Own(StaticWorkbench):  # type: ignore[misc]  # not installed where the types are checked
+            async def call_tool(self, _name: str, arguments: Any = None, token: Any = None, call_id: Any = None) -> Any:
+                return await super().call_tool("note", arguments, token, passed)
+
+        asyncio.run(Own([NOTE]).call_tool(name, {"text": "hello"}, None, call_id))
+        assert of(log) == [f"tool intent {name}", f"tool success {name}"]
+        assert len(noted(log)) == 1
+
+    def test_workbench_twice(self, log: CapturedAudit) -> None:
+        """A workbench that runs its tool a second time begins another act."""
+
+        class Twice(StaticWorkbench):  # type: ignore[misc]  # not installed where the types are checked
+            async def call_tool(self, *args: Any, **kwargs: Any) -> Any:
+                await super().call_tool(*args, **kwargs)
+                return await super().call_tool(*args, **kwargs)
+
+        asyncio.run(Twice([NOTE]).call_tool("note", {"text": "hello"}, call_id="c1"))
+        assert (len(noted(log)), of(log).count("tool intent note")) == (2, 2)
+
+    def test_tool_twice(self, log: CapturedAudit) -> None:
+        """A tool's own class that has its parent run it a second time begins another act."""
+
+        class Twice(FunctionTool):  # type: ignore[misc]  # not installed where the types are checked
+            async def run_json(self, *args: Any, **kwargs: Any) -> Any:
+                await super().run_json(*args, **kwargs)
+                return await super().run_json(*args, **kwargs)
+
+        asyncio.run(Twice(note, description="Note a text.").run_json({"text": "hello"}, CancellationToken()))
+        assert (len(noted(log)), of(log).count("tool intent note")) == (2, 2)
+
+    @pytest.mark.parametrize("way", ["workbench", "own workbench", "agent"])
+    @pytest.mark.parametrize("full", [False, True])
+    def test_nested_namesake(self, log: CapturedAudit, way: str, full: bool) -> None:
+        """A tool that is run inside of another one is an act, also with that one's name and id, or does not run."""
+
+        class Own(StaticWorkbench):  # type: ignore[misc]  # not installed where the types are checked
+            async def call_tool(self, *args: Any, **kwargs: Any) -> Any:
+                return await super().call_tool(*args, **kwargs)
+
+        async def outer(text: str) -> str:
+            if full:
+                log.fail(OSError("disk full"), times=9)
+            if way == "agent":
+                await agent("inner", asking(), "done").run(task="go")
+            else:
+                await StaticWorkbench([NOTE]).call_tool("note", {"text": text}, call_id="c1")
+            return "done"
+
+        kind = StaticWorkbench if way == "workbench" else Own
+        tools = kind([FunctionTool(outer, description="Note.", name="note")])
+        how = ending(lambda: asyncio.run(tools.call_tool("note", {"text": "hello"}, call_id="c1")))
+        assert how.startswith("raised AuditWriteError" if full else "returned"), how
+        assert len(noted(log)) == (0 if full else 1)
+        assert of(log).count("tool intent note") == (1 if full else 2)
 
     @pytest.mark.parametrize(("fails", "outcome"), [(False, "success"), (True, "failure")])
     def test_remote(self, log: CapturedAudit, fails: bool, outcome: str) -> None:

@@ -378,6 +378,43 @@ class TestDecisions:
         (end,) = [e.attributes for e in log.entries if e.attributes.get("audit.reason")]
         assert end["audit.reason"] == "refused, or ended without a word of how"
 
+    @pytest.mark.parametrize("denies", ["permission", "hook", "error"])
+    async def test_denied_call_is_over(self, log: CapturedAudit, denies: str) -> None:
+        """A call of a tool that comes after a denied one, and that no hook told of, is not taken for that one."""
+        ran: list[str] = []
+
+        @tool("refund", "Refund.", {"id": str})
+        async def refund(given: dict[str, Any]) -> dict[str, Any]:
+            ran.append(str([entry.attributes.get("audit.phase") for entry in log.entries][-1]))
+            return {"content": [{"type": "text", "text": "refunded"}]}
+
+        async def deny(*_given: Any) -> Any:
+            if denies == "error":
+                raise ValueError("cannot tell")
+            return PermissionResultDeny(message="no") if denies == "permission" else _hook_output("deny")
+
+        class Later(CLI):
+            async def _call(self, name: str, call_id: str, given: dict[str, Any], of: dict[str, Any]) -> dict[str, Any]:
+                block = await super()._call(name, call_id, given, of)
+                if denies == "hook":  # the hooks were asked at once, in any order: what ends the call is its result
+                    self._say({"type": "user", "message": {"role": "user", "content": [block]}}, None)
+                await self.of_server("orders", "refund", given)
+                return block
+
+        name = "mcp__orders__refund"
+        options = ClaudeAgentOptions(
+            mcp_servers={"orders": create_sdk_mcp_server("orders", tools=[refund])},
+            can_use_tool=None if denies == "hook" else deny,
+            hooks={"PreToolUse": [HookMatcher(hooks=[deny])]} if denies == "hook" else None,
+        )
+        await ask(Later(scripted([(name, "call-1", {"id": "7"})]), ask=(name,) if denies != "hook" else ()), options)
+        assert ran == ["intent"]
+        assert [entry[2:] for entry in told(log, "tool.execute")].count(("intent", "unknown")) == 2
+
+
+def _hook_output(decision: str) -> dict[str, Any]:
+    return {"hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": decision}}
+
 
 async def test_uninstrumented_meanwhile(log: CapturedAudit) -> None:
     """A session that is open while the SDK is uninstrumented goes on unaudited."""

@@ -234,6 +234,27 @@ class TestRefused:
         assert made.chat_generator.script == ["never"]
 
 
+def test_tool_that_runs_twice(log: CapturedAudit, auditing: None) -> None:
+    """A tool of a class that has its parent's run a second time has an intent each time, or does not run."""
+
+    class Again(Tool):  # type: ignore[misc]
+        def invoke(self, **given: Any) -> Any:
+            super().invoke(**given)
+            log.fail(FULL, times=9)
+            return super().invoke(**given)
+
+    ran: list[int] = []
+
+    def keep(a: int) -> None:
+        ran.append(a)
+
+    parameters = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    tool = Again(name="keep", description="Keep.", parameters=parameters, function=keep)
+    with pytest.raises(AuditWriteError):
+        tool.invoke(a=1)
+    assert ran == [1]
+
+
 class TestModels:
     def test_alone(self, log: CapturedAudit, auditing: None) -> None:
         """A chat generator in a pipeline without an agent is audited."""

@@ -113,6 +113,15 @@ class TestCheckpoint:
         assert saved.offset == log.segment(2).stat().st_size
         assert saved.stream_id == logs.STREAM_ID
 
+    def test_is_a_file(self, log: Log) -> None:
+        """What is no file, a FIFO that nobody writes to for example, is refused at once; so is a log's own name."""
+        log.grow(10)
+        os.mkfifo(log.file)
+        with pytest.raises(AuditVerifyError, match="expected a file for the checkpoint"):
+            log.verify()
+        with pytest.raises(AuditVerifyError, match=r"ending in \.sha256"):
+            verify_log(log.path, checkpoint_file=log.path.with_suffix(".sha256"))
+
     def test_new_faults_are_found_as_by_a_check_of_the_whole(self, log: Log) -> None:
         """Where what is new is not sound the whole log is checked, and the checkpoint stays."""
         log.grow(40)

@@ -18,7 +18,7 @@ from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import agent_run, handoff
 from otel_audit.instrument.frameworks.acted_stream import acted, asking
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.autogen_model import AGENT
+from otel_audit.instrument.frameworks.autogen_model import AGENT, CALL
 from otel_audit.instrument.frameworks.autogen_turn import RunWatcher, TeamRun, taking_part, taking_turns
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
 from otel_audit.instrument.patch import Wrapper, wrap
@@ -91,7 +91,7 @@ class _Agents:
             run = _Run(agent, taking_part.get(agent))
 
             async def call() -> Any:
-                with made_current(set_value(AGENT, agent.name, set_value(_RUN, run))):
+                with made_current(set_value(CALL, None, set_value(AGENT, agent.name, set_value(_RUN, run)))):
                     return await self._handing(run, wrapped(*args, **kwargs))
 
             with taking_turns(self._auditor, run.team, agent.name):
@@ -115,7 +115,7 @@ class _Agents:
                 RunWatcher(run.team),
                 within=taking_turns(self._auditor, run.team, agent.name),
                 agent=agent.name,
-                values={_RUN: run, AGENT: agent.name},
+                values={_RUN: run, AGENT: agent.name, CALL: None},
             )
 
         return wrapper

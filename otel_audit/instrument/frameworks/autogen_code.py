@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.context import get_value
+from opentelemetry.context import get_value, set_value
 
 from otel_audit.instrument.frameworks.act import approval, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.autogen_model import AGENT
+from otel_audit.instrument.frameworks.autogen_model import AGENT, CALL
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
+from otel_audit.pipeline.context import made_current
 
 if TYPE_CHECKING:
     from otel_audit.pipeline.action import AuditAction
@@ -77,8 +78,13 @@ def _execute(auditor: Auditor, method: Method) -> Wrapper:
             blocks = args[0] if args else kwargs.get("code_blocks")
             arguments = {"code_blocks": blocks} if auditor.settings.capture else None
             act = tool_call(TOOL, arguments=arguments, agent=get_value(AGENT), tool_type="extension")
+
+            async def run() -> Any:
+                with made_current(set_value(CALL, None)):
+                    return await wrapped(*args, **kwargs)
+
             with having(_approval, None):
-                return await auditor.arun(act, lambda: wrapped(*args, **kwargs), _judge)
+                return await auditor.arun(act, run, _judge)
 
     return wrapper
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 AGENT: Final = create_key("otel-audit-autogen-agent")
 """Under which the context of a run has the agent's name."""
+CALL: Final = create_key("otel-audit-autogen-call")
+"""Under which the context has the tool call that it is in; none inside of a run, a model call or code."""
 _MODEL: Final = create_key("otel-audit-autogen-model")
-"""Under which the context of a call has the model, and those of its methods that the call went through."""
+"""Under which the context of a call has the model, and those of its methods that the call went through so far."""
 
 _PACKAGE: Final = "autogen_ext.models."
 _PASSING_ON: Final = "autogen_ext.models.cache"
@@ -56,7 +58,7 @@ class _Models:
                 return await wrapped(*args, **kwargs)
 
             async def call() -> Any:
-                with made_current(set_value(_MODEL, (model, method))):
+                with made_current(set_value(CALL, None, set_value(_MODEL, (model, {method})))):
                     return await wrapped(*args, **kwargs)
 
             return await self._auditor.arun(_act(model), call, _judge)
@@ -68,17 +70,25 @@ class _Models:
             ask = asking(wrapped, args, kwargs)
             if _goes_on(model, method):
                 return ask()
-            return acted(self._auditor, _act(model), ask, _ModelWatcher(), values={_MODEL: (model, method)})
+            return acted(
+                self._auditor, _act(model), ask, _ModelWatcher(), values={_MODEL: (model, {method}), CALL: None}
+            )
 
         return wrapper
 
 
 def _goes_on(model: Any, method: Method) -> bool:
-    """Return whether a call is the one under way: of a class that has its parent ask, or streams what it asked for."""
+    """Return whether a call is the one under way: of a class that has its parent ask, or streams what it asked for.
+
+    A method that is called once more begins another call.
+    """
     if method.cls.__module__.startswith(_PASSING_ON):
         return True
     before = get_value(_MODEL)
-    return isinstance(before, tuple) and before[0] is model and before[1] != method
+    if not isinstance(before, tuple) or before[0] is not model or method in before[1]:
+        return False
+    before[1].add(method)
+    return True
 
 
 def _act(model: Any) -> Act:

@@ -16,14 +16,14 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
-from opentelemetry.context import create_key, get_value, set_value
+from opentelemetry.context import get_value, set_value
 
 from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks import autogen_workbench
 from otel_audit.instrument.frameworks.act import Act, parsed_arguments, tool_call
 from otel_audit.instrument.frameworks.acted_stream import Watcher, acted, asking
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.autogen_model import AGENT
+from otel_audit.instrument.frameworks.autogen_model import AGENT, CALL
 from otel_audit.instrument.frameworks.autogen_workbench import Stop, current_stop
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
 from otel_audit.instrument.having import having
@@ -35,25 +35,42 @@ if TYPE_CHECKING:
 
 _STATIC: Final = "autogen_core.tools._static_workbench"
 """Whose workbenches only run tools."""
-_CALL: Final = create_key("otel-audit-autogen-call")
-"""Under which the context has the tool call that it is in."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     """A tool call under way.
 
     Attributes:
-        owner: The tool or the workbench.
+        owner: The tool or the workbench; of a workbench that runs a tool object, the tool from there on.
         name: The tool's.
         call_id: What the model calls it.
+        of_workbench: Whether the owner is a workbench, which has run no tool object so far.
         methods: Those of the owner that the call went through.
     """
 
     owner: object
     name: object
     call_id: object
-    methods: frozenset[Method]
+    of_workbench: bool
+    methods: set[Method]
+
+    def goes_on_as(self, call: _Call) -> bool:
+        """Return whether a call is this one: by its owner's parent, or of the workbench's first tool; take note of it.
+
+        A method that is called once more begins another call.
+        """
+        if self.owner is call.owner:
+            if call.methods <= self.methods:
+                return False
+            self.methods |= call.methods
+            return True
+        if not self.of_workbench:
+            return False
+        if self.name != call.name and (self.call_id is None or self.call_id != call.call_id):
+            return False
+        self.owner, self.of_workbench, self.methods = call.owner, call.of_workbench, call.methods
+        return True
 
 
 def instrument(auditor: Auditor, undo: ExitStack) -> None:
@@ -136,16 +153,15 @@ class _Calls:
         return wrapper
 
     async def _run(self, call: _Call, act: Act, run: Callable[[], Awaitable[Any]]) -> Any:
-        if _goes_on(call):
-            return await run()
-
         async def inside() -> Any:
-            with made_current(set_value(_CALL, call)):
+            with made_current(set_value(CALL, call)):
                 return await run()
 
         stop = current_stop.get()
         try:
             with having(current_stop, None):
+                if _goes_on(call):
+                    return await run()
                 return await self._auditor.arun(act, inside, _judge)
         except AuditError as error:
             if stop is not None:
@@ -155,12 +171,12 @@ class _Calls:
     def _stream(self, call: _Call, act: Act, ask: Callable[[], Any]) -> Any:
         if _goes_on(call):
             return ask()
-        return acted(self._auditor, act, ask, _ToolWatcher(current_stop.get()), values={_CALL: call})
+        return acted(self._auditor, act, ask, _ToolWatcher(current_stop.get()), values={CALL: call})
 
     def _of_tool(self, tool: Any, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Call, Act]:
         arguments = args[0] if args else kwargs.get("args")
         call_id = args[2] if len(args) > 2 else kwargs.get("call_id")
-        return self._of(tool, method, tool.name, arguments, call_id)
+        return self._of(_Call(tool, tool.name, call_id, of_workbench=False, methods={method}), arguments)
 
     def _of_workbench(
         self, workbench: Any, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -168,30 +184,21 @@ class _Calls:
         name = args[0] if args else kwargs.get("name")
         arguments = args[1] if len(args) > 1 else kwargs.get("arguments")
         call_id = args[3] if len(args) > 3 else kwargs.get("call_id")
-        return self._of(workbench, method, name, arguments, call_id)
+        return self._of(_Call(workbench, name, call_id, of_workbench=True, methods={method}), arguments)
 
-    def _of(self, owner: object, method: Method, name: object, arguments: object, call_id: object) -> tuple[_Call, Act]:
-        before = get_value(_CALL)
-        methods = frozenset({method})
-        if isinstance(before, _Call) and before.owner is owner and method not in before.methods:
-            methods |= before.methods
+    def _of(self, call: _Call, arguments: object) -> tuple[_Call, Act]:
         act = tool_call(
-            name,
-            call_id=call_id,
+            call.name,
+            call_id=call.call_id,
             arguments=parsed_arguments(arguments) if self._auditor.settings.capture else None,
             agent=get_value(AGENT),
         )
-        return _Call(owner, name, call_id, methods), act
+        return call, act
 
 
 def _goes_on(call: _Call) -> bool:
-    """Return whether a call is one that is under way already: by its owner's parent, or by the workbench of a tool."""
-    before = get_value(_CALL)
-    if not isinstance(before, _Call):
-        return False
-    if before.owner is call.owner:
-        return len(call.methods) > 1
-    return call.call_id is not None and (before.name, before.call_id) == (call.name, call.call_id)
+    before = get_value(CALL)
+    return isinstance(before, _Call) and before.goes_on_as(call)
 
 
 def _judge(action: AuditAction, result: Any) -> None:

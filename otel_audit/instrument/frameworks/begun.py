@@ -18,18 +18,18 @@ RUN = create_key("otel-audit-run")
 CALL = create_key("otel-audit-call")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Begun:
     """An act under way.
 
     Attributes:
         instance: The agent, the model's client or the tool.
-        method: Of it, that was called first.
+        methods: Of it, that it went through so far.
         caller: Who acted when it was.
     """
 
     instance: object
-    method: Method
+    methods: set[Method]
     caller: tuple[Actor, ...]
 
 
@@ -39,15 +39,18 @@ def goes_on(key: str, instance: object, method: Method) -> bool:
     Args:
         key: `RUN` or `CALL`.
         instance: Whose method it is.
-        method: Another one than the act began with; called once more, that one begins another act.
+        method: One that the act did not go through so far, which it does now; called once more, it begins another act.
     """
     begun = get_current().get(key)
-    return isinstance(begun, Begun) and begun.instance is instance and begun.method != method
+    if not isinstance(begun, Begun) or begun.instance is not instance or method in begun.methods:
+        return False
+    begun.methods.add(method)
+    return True
 
 
 def begin(key: str, instance: object, method: Method, caller: tuple[Actor, ...] | None = None) -> Context:
     """Return the current context, in which an act begins; by who acts now, where no ``caller`` is given."""
-    return set_value(key, Begun(instance, method, current_actors() if caller is None else caller))
+    return set_value(key, Begun(instance, {method}, current_actors() if caller is None else caller))
 
 
 def current_run() -> Begun | None:

@@ -55,14 +55,19 @@ class Decisions:
         @functools.wraps(ask)
         async def can_use_tool(name: Any, given: Any, context: Any) -> Any:
             agent = self._session.agent
-            act = approval(name, call_id=getattr(context, "tool_use_id", None), agent=agent)
+            call_id = getattr(context, "tool_use_id", None)
+            act = approval(name, call_id=call_id, agent=agent)
             try:
                 answer = await ask(name, given, context)
             except Exception as raised:
+                self._session.forget(call_id)
                 await self._record(act, "error", error_type_of(raised))
                 raise
             allowed = getattr(answer, "behavior", None) == "allow"
-            if not await self._record(act, "allow" if allowed else "block") and allowed:
+            recorded = await self._record(act, "allow" if allowed else "block")
+            if not allowed or not recorded:
+                self._session.forget(call_id)
+            if allowed and not recorded:
                 return import_module("claude_agent_sdk").PermissionResultDeny(message=REFUSED)
             return answer
 
@@ -81,13 +86,16 @@ class Decisions:
             decision = _decision(output)
             if decision is None:
                 return output
-            agent = data.get("agent_type") or self._session.agent
+            agent, call_id = data.get("agent_type") or self._session.agent, data.get("tool_use_id") or tool_use_id
             act = (
                 guardrail(getattr(hook, "__name__", None), agent=agent)
                 if event == "UserPromptSubmit"
-                else approval(data.get("tool_name"), call_id=data.get("tool_use_id") or tool_use_id, agent=agent)
+                else approval(data.get("tool_name"), call_id=call_id, agent=agent)
             )
-            if not await self._record(act, decision) and decision == "allow":
+            recorded = await self._record(act, decision)
+            if decision == "block" or not recorded:
+                self._session.forget(call_id)
+            if decision == "allow" and not recorded:
                 return _DENIALS.get(event, output)
             return output
 

@@ -124,6 +124,7 @@ class Messages:
                 )
 
     async def _end_tool(self, call_id: object, *, failed: bool, reason: str) -> None:
+        self._session.forget(call_id)
         action = self._session.tools.pop(str(call_id), None)
         if action is not None:
             if failed:

@@ -73,6 +73,10 @@ class Session:
         """Return the context of who began the run under way: decisions about it are theirs."""
         return with_actors(self._run.caller, self._run.context)
 
+    def forget(self, call_id: object) -> None:
+        """Take it that a tool will not be called any more: it was denied, or its call has ended."""
+        self._names.pop(str(call_id), None)
+
     def fail(self, raised: BaseException) -> None:
         """Write that the session failed, as the outcome of its runs. Never raises."""
         while self.runs:

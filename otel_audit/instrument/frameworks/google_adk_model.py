@@ -75,7 +75,7 @@ class _Models:
                     return wrapped(*args, **kwargs)
             request = args[0] if args else kwargs.get("llm_request")
             streams = bool(kwargs.get("stream", args[1] if len(args) > 1 else False))
-            return self._ask(model, request, lambda: wrapped(*args, **kwargs), (model, frozenset({method})), streams)
+            return self._ask(model, request, lambda: wrapped(*args, **kwargs), (model, {method}), streams)
 
         return wrapper
 

@@ -82,9 +82,7 @@ class _Runs:
                 if not begins:
                     return wrapped(*args, **kwargs)
             context = args[0] if args else kwargs.get("parent_context")
-            return _Run(self.auditor, agent, context).over(
-                lambda: wrapped(*args, **kwargs), (agent, frozenset({method}))
-            )
+            return _Run(self.auditor, agent, context).over(lambda: wrapped(*args, **kwargs), (agent, {method}))
 
         return wrapper
 

@@ -24,13 +24,13 @@ class _Way:
 
     Args:
         instance: The object.
-        methods: Those that it went through so far.
+        methods: Those that it went through so far, also where they have returned.
         first: Where it began; itself if None.
     """
 
     __slots__ = ("first", "instance", "is_over", "methods")
 
-    def __init__(self, instance: object, methods: frozenset[Method], first: _Way | None) -> None:
+    def __init__(self, instance: object, methods: set[Method], first: _Way | None) -> None:
         self.instance = instance
         self.methods = methods
         self.first = self if first is None else first
@@ -83,7 +83,7 @@ def wrap_overrides(
 def entered(instance: object, method: Method, *, last: bool = False) -> Iterator[bool]:
     """Enter a method of an object; yield whether an act begins here, rather than goes on.
 
-    A method that is entered once more begins an act: it is called anew.
+    A method that is entered once more begins an act: it is called anew, also where it has returned before.
 
     Args:
         instance: The object.
@@ -94,7 +94,8 @@ def entered(instance: object, method: Method, *, last: bool = False) -> Iterator
     way = _way.get()
     if way is not None and (way.instance is not instance or method in way.methods or way.first.is_over):
         way = None
-    here = _Way(instance, frozenset({method}) if way is None else way.methods | {method}, way and way.first)
+    here = _Way(instance, set() if way is None else way.methods, way and way.first)
+    here.methods.add(method)
     token = _way.set(None if last else here)
     try:
         yield way is None

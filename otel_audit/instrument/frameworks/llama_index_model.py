@@ -105,7 +105,7 @@ class _Models:
                 stream = None
                 try:
                     with in_span(span):
-                        stream = _Stream(self.auditor, self.auditor.start(act), span, (model, frozenset({method})))
+                        stream = _Stream(self.auditor, self.auditor.start(act), span, (model, {method}))
                         answers = wrapped(*args, **kwargs)
                 except BaseException as raised:
                     _failed(span, stream, raised)
@@ -125,7 +125,7 @@ class _Models:
                 try:
                     with in_span(span):
                         action = await self.auditor.astart(act)
-                        stream = _Stream(self.auditor, action, span, (model, frozenset({method})))
+                        stream = _Stream(self.auditor, action, span, (model, {method}))
                         answers = await wrapped(*args, **kwargs)
                 except BaseException as raised:
                     _failed(span, stream, raised)

@@ -34,7 +34,7 @@ class Method(NamedTuple):
     layer: int
 
 
-Inside = tuple[object, frozenset[Method]]
+Inside = tuple[object, set[Method]]
 """An object, and those of its methods that an act went through so far."""
 
 _inside: ContextVar[Inside | None] = ContextVar("otel-audit-inside", default=None)
@@ -143,7 +143,7 @@ def _for(only: tuple[type, ...], leave: type | None, wrapper: Wrapper) -> Wrappe
 def entered(instance: object, method: Method, *, last: bool = False) -> Iterator[bool]:
     """Enter a method of an object; yield whether an act begins here, rather than goes on.
 
-    A method that is entered once more begins an act: it is called anew.
+    A method that is entered once more begins an act: it is called anew, also where it has returned before.
 
     Args:
         instance: The object.
@@ -152,11 +152,12 @@ def entered(instance: object, method: Method, *, last: bool = False) -> Iterator
             called inside of it, that is by the program.
     """
     inside = _inside.get()
-    before: frozenset[Method] = frozenset()
-    if inside is not None and inside[0] is instance and method not in inside[1]:
-        before = inside[1]
-    with having(_inside, None if last else (instance, before | {method})):
-        yield not before
+    begins = inside is None or inside[0] is not instance or method in inside[1]
+    if inside is None or begins:
+        inside = (instance, set())
+    inside[1].add(method)
+    with having(_inside, None if last else inside):
+        yield begins
 
 
 def stepping(inside: Inside) -> AbstractContextManager[None]:

@@ -147,7 +147,7 @@ class _Functions:
             if act is None:
                 return wrapped(*args, **kwargs)
             reached = _Reached()
-            values = {_REACHED: reached, CALL: Begun(function, method, current_actors())}
+            values = {_REACHED: reached, CALL: Begun(function, {method}, current_actors())}
             return acted(self._auditor, act, lambda: wrapped(*args, **kwargs), reached, values=values)
 
         return wrapper

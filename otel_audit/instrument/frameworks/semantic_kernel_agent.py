@@ -80,7 +80,7 @@ def _stream(auditor: Auditor, method: Method) -> Wrapper:
     def wrapper(wrapped: Callable[..., Any], agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if goes_on(RUN, agent, method):
             return wrapped(*args, **kwargs)
-        values = {RUN: Begun(agent, method, current_actors())}
+        values = {RUN: Begun(agent, {method}, current_actors())}
         stream = lambda: wrapped(*args, **kwargs)  # noqa: E731
         return acted(auditor, _act(agent, kwargs), stream, Watcher(), agent=name_of(agent), values=values)
 

@@ -128,7 +128,7 @@ class _Asking:
         def wrapper(wrapped: Callable[..., Any], connector: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if goes_on(CALL, connector, method):
                 return wrapped(*args, **kwargs)
-            values = {CALL: Begun(connector, method, current_actors())}
+            values = {CALL: Begun(connector, {method}, current_actors())}
             act = self._act(connector, args, kwargs)
             return acted(self._auditor, act, lambda: wrapped(*args, **kwargs), _Answer(), values=values)
 

@@ -86,7 +86,7 @@ class _Models:
         def parts() -> Iterator[Any]:
             nonlocal asked
             asked = True
-            return _stepped(ask, (model, frozenset({method})), usage)
+            return _stepped(ask, (model, {method}), usage)
 
         try:
             yield from self.auditor.stream(_act(model), parts, usage.note)

@@ -44,13 +44,30 @@ say "files: all as in SHA256SUMS"
 # The names of the segments, in order. A name has neither LF nor backslash.
 sed -n 's/^[0-9a-f]\{64\}  \(log\/.*\)$/\1/p' SHA256SUMS >"$folder/segments"
 
-# What the log says of itself in its first entry, or the first that can be read.
-mode='' key=''
-while IFS= read -r segment && [ -z "$mode" ]; do
-    opened=$(sed -n '/,"event_name":"audit\.log\.opened",/{p;q;}' "$segment" | tr -d '\000')
-    mode=$(say "$opened" | sed -n 's/.*"audit\.integrity\.mode":"\([a-z]*\)".*/\1/p')
-    key=$(say "$opened" | sed -n 's/.*"audit\.key\.id":"\([0-9a-f]*\)".*/\1/p')
-done <"$folder/segments"
+# What the log is. Its lines themselves tell before it says so: one with a link makes it a chain, one with an hmac has a
+# key. Only a sealed line is believed that it opens the log, and where no line has a seal, one of this form.
+seal=',"hash":"'$digits'"\(,"hmac":"[0-9a-f]\{64\}"\)\{0,1\}}$'
+opens='^{"seq":[1-9][0-9]*,"time":"[^"]*","event_name":"audit\.log\.opened",.*'
+first() { # the first line of the log that fits a pattern
+    found=''
+    while IFS= read -r segment; do
+        found=$(sed -n "/$1/{p;q;}" "$segment" | tr -d '\000')
+        [ -z "$found" ] || break
+    done <"$folder/segments"
+    say "$found"
+}
+entry='^{"seq":[1-9][0-9]*,.*'
+linked=$(first "$entry"',"prev_hash":"'$digits'"'"$seal")
+keyed=$(first "$entry"',"hash":"'$digits'","hmac":"'$digits'"}$')
+opened=$(first "$opens$seal")
+sealed=$(first "$entry$seal")
+if [ -z "$opened$sealed" ]; then
+    opened=$(first "$opens"'"audit\.integrity\.mode":"none".*}$')
+fi
+mode=$(say "$opened" | sed -n 's/.*"audit\.integrity\.mode":"\([a-z]*\)".*/\1/p')
+key=$(say "$opened" | sed -n 's/.*"audit\.key\.id":"\([0-9a-f]*\)".*/\1/p')
+[ -z "$linked" ] || mode=chain
+[ -z "$keyed" ] || key=some
 
 # The fixed end of a line, and its length with the LF.
 end=',"hash":"'$digits'"}' bytes=76
@@ -59,6 +76,8 @@ case $mode in
 chain) line='^{"seq":\([1-9][0-9]*\),.*,"prev_hash":"'$digits'"'$end'$' columns='\1 \2 \3' ;;
 hash) line='^{"seq":\([1-9][0-9]*\),.*'$end'$' columns='\1 - \2' ;;
 none)
+    [ -z "$sealed" ] || fail "it says that its lines have no hashes, and some have"
+    [ -z "$anchor" ] || fail "integrity mode none: its lines have no hashes, and the anchor $anchor can be in none"
     say "integrity mode none: its lines have no hashes, and nothing more can be checked"
     exit 0
     ;;

@@ -35,11 +35,12 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list
 def test_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """All well is status 0; for programs each check is an object with the same names."""
     monkeypatch.setenv("OTEL_AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    (tmp_path / "agent.py").touch()
     status, checks = told(capsys, "--", sys.executable, "agent.py", "--not-ours")
     assert status == 0
     assert {check["topic"] for check in checks} >= {"environment", "log"}
     assert all(check.keys() == NAMES and check["state"] in ("ok", "note") for check in checks)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "agent.py"]
 
 
 def test_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +66,30 @@ def test_no_log(capsys: pytest.CaptureFixture[str]) -> None:
     status, checks = told(capsys, "--", sys.executable, "agent.py")
     assert status == 1
     assert ("log", "problem") in {(check["topic"], check["state"]) for check in checks}
+
+
+def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program whose file is not there is a problem."""
+    monkeypatch.setenv("OTEL_AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    status, checks = told(capsys, "--", sys.executable, "nofile.py")
+    assert status == 1
+    assert [check["subject"] for check in checks if check["state"] == "problem"] == ["nofile.py"]
+
+
+def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable with our prefix that is no setting is noted, with the setting that is nearest."""
+    for name in ("OTEL_AUDIT_FILES", "OTEL_AUDIT_XYZZY", "OTEL_AUDIT_TRACE_URL"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("OTEL_AUDIT_FRAMEWORKS", "")
+    status, checks = told(capsys)
+    said = {check["subject"]: check["text"] for check in checks if check["subject"].startswith("OTEL_AUDIT_")}
+    assert (status, said) == (
+        0,
+        {
+            "OTEL_AUDIT_FILES": "is no setting of otel-audit, and nothing reads it; is OTEL_AUDIT_FILE meant?",
+            "OTEL_AUDIT_XYZZY": "is no setting of otel-audit, and nothing reads it",
+        },
+    )
 
 
 def test_nothing_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

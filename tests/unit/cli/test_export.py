@@ -305,6 +305,38 @@ class TestExtract:
         assert screen.run("verify", out, "--anchor-copy", log.parent / "logs.jsonl") == 0
         assert "sound extract, anchored; 3 entries" in screen.out
 
+    def test_in_place_of_its_log(self, out: Path, log: Path, screen: Screen) -> None:
+        """What has the name of a log, directly or over a link, is judged as a log: an extract in its place is none."""
+        out.replace(log)
+        link = log.parent / "current"
+        link.symlink_to("audit.jsonl")
+        for path in (log, log.parent, link):
+            assert screen.run("verify", path, "--anchor", HEAD, "--require-anchor") == 1
+            assert "audit.jsonl:1: malformed" in screen.out or "current:1: malformed" in screen.out
+            assert "extract, " not in screen.out
+
+    @pytest.mark.parametrize(
+        ("name", "beside"), [("audit", "audit.sha256"), ("audit", "audit.000002.jsonl"), ("audit", "audit.jsonl")]
+    )
+    def test_beside_other_files_of_a_log(self, out: Path, screen: Screen, name: str, beside: str) -> None:
+        """A file that has a log's other files beside it is judged as a log; one called .extract never is."""
+        path = out.parent / name
+        path.write_bytes(out.read_bytes())
+        (out.parent / "audit.jsonl").unlink()
+        assert screen.run("verify", path) == 0
+        (out.parent / beside).write_bytes(b"")
+        (out.parent / f"{out.name}.sha256").write_bytes(b"")
+        assert screen.run("verify", path) == 1
+        assert "audit:1: malformed" in screen.out
+        assert screen.run("verify", out) == 0
+
+    @pytest.mark.parametrize("name", ["some.jsonl", "SOME.JSONL", "some.000002.jsonl"])
+    def test_name_of_a_log(self, log: Path, screen: Screen, name: str) -> None:
+        """No extract is written under a name that a log could have."""
+        assert screen.run("export", log, "--format", "jsonl", "-o", log.parent / name) == status.UNUSABLE
+        assert "such as NAME.extract" in screen.err
+        assert names(log.parent) == ["audit.jsonl"]
+
     def test_quiet(self, out: Path, screen: Screen) -> None:
         """With -q the exit status alone is the answer."""
         assert screen.run("verify", "-q", out) == 0

@@ -316,6 +316,38 @@ class TestSql:
         assert json.loads(done.stdout) == [{"n": 2}]
         assert done.stderr == b""
 
+    @pytest.mark.parametrize("option", ["--sql", "--where"])
+    def test_no_text(self, option: str, screen: Screen) -> None:
+        """SQL that is not UTF-8 is an error of usage."""
+        assert screen.run("query", SOUND, option, "select '\udcff'") == 2
+        assert screen.err == "otel-audit: SQL: expected text in UTF-8, got other bytes\n"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--sql", "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t"),
+            ("--sql", "SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range + b.range = -1"),
+            ("--where", "(SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE hash(a, b) = 1) = seq"),
+        ],
+    )
+    def test_interrupted(self, tmp_path: Path, arguments: tuple[str, str]) -> None:
+        """Ctrl-C ends a query that would run on, quietly, and its temporary folder is gone."""
+        command = [sys.executable, "-m", "otel_audit", "query", SOUND, *arguments]
+        environ = {**os.environ, "TMPDIR": str(tmp_path)}
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            while process.poll() is None and not list(tmp_path.iterdir()):
+                pass
+            used = 0
+            while process.poll() is None and used < 300:  # hundredths of a second: it is at work
+                stats = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+                used = int(stats[11]) + int(stats[12])
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)
+        assert (process.returncode, *said) == (status.INTERRUPTED, b"", b"")
+        assert not list(tmp_path.iterdir())
+
     def test_unreadable_log(self, tmp_path: Path, screen: Screen) -> None:
         """A log that is not there is named, not the database."""
         assert screen.run("query", str(tmp_path / "none.jsonl"), "--where", "true") == 2

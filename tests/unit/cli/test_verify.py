@@ -363,6 +363,18 @@ class TestPart:
         assert "truncated: seq 5, 11 entries" in screen.out
         assert "  the whole log was checked\n" in screen.out
 
+    @pytest.mark.parametrize("form", ["text", "json"])
+    def test_no_checkpoint_of_a_log_without_a_chain(self, tmp_path: pathlib.Path, screen: Screen, form: str) -> None:
+        """That no checkpoint is written of a log whose mode proves nothing is told; not with -q."""
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(logs.join(logs.log(9, mode="hash")))
+        options = ("--integrity", "hash", "--checkpoint-file", str(tmp_path / "x"), "--format", form)
+        assert screen.verify(str(path), *options) == 0
+        assert "no checkpoint was written: expected integrity mode chain, got hash" in screen.err
+        assert not (tmp_path / "x").exists()
+        assert screen.verify(str(path), *options, "-q") == 0
+        assert screen.err == ""
+
     def test_json_says_so_too(self, tmp_path: pathlib.Path, screen: Screen) -> None:
         """The member ``since`` is null after a check of the whole, and else says where it began."""
         path, options = self.grown(tmp_path, 10), ("--format", "json", "--since-seq")
@@ -379,10 +391,11 @@ class TestPart:
             (["--since-seq", "99"], "expected an entry with seq 99, got none"),
             (["--since-seq", "2", "--checkpoint-file", "x"], "not allowed with argument"),
             (["--checkpoint-file", log("sound")], "ending in .jsonl"),
+            (["--checkpoint-file", "audit.sha256"], "ending in .sha256"),
             (["--since-seq", "2", log("sound")], "expected one PATH, got 2"),
             (["--processes", "0"], "expected a number from 1 to 64"),
         ],
-        ids=("zero", "beyond", "both", "log", "two", "none"),
+        ids=("zero", "beyond", "both", "log", "checksums", "two", "none"),
     )
     def test_what_cannot_be_meant(self, options: list[str], said: str, screen: Screen) -> None:
         """Wrong usage, and an entry that is not there, end with 2 and say what was expected."""

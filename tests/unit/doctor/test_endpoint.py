@@ -90,11 +90,12 @@ def test_answers_by_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("endpoint", [404], indirect=True)
-def test_refuses(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An endpoint that does not take records is a problem, and only a note where no copies are asked for."""
+def test_refuses(endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """An endpoint that does not take records is a problem, or a note where no copies are asked for; no log."""
     check = found(monkeypatch, endpoint)
     assert (check.state, check.text) == ("problem", "is there, and does not take an empty export (http/protobuf)")
     assert found(monkeypatch, endpoint, asked="console").state == "note"
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
@@ -117,7 +118,13 @@ def test_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SECRET not in str(check)
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://a:port"])
+@pytest.mark.parametrize("port", ["99999", "port", "0"])
+def test_no_port(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    """A port that is none is told as that."""
+    assert found(monkeypatch, f"http://h:{port}").text == "expected a port from 1 to 65535 in the URL, got another"
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1"])
 def test_no_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """What is no URL is a problem."""
     assert found(monkeypatch, url).text == "expected a URL with a host, got none"

@@ -25,6 +25,23 @@ def test_no_command() -> None:
     assert find_program(["opentelemetry-instrument"]) == Program(sys.executable)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ((), None),
+        (("agent.py", "-c"), "agent.py"),
+        (("-u", "-W", "ignore", "-Xdev", "agent.py"), "agent.py"),
+        (("--check-hash-based-pycs", "never", "agent.py"), "agent.py"),
+        (("-um", "agent"), None),
+        (("-c", "pass"), None),
+        (("-", "agent.py"), None),
+    ],
+)
+def test_file(arguments: tuple[str, ...], file: str | None) -> None:
+    """The file that is run stands behind the interpreter's own options."""
+    assert Program(sys.executable, arguments).script == file
+
+
 @pytest.mark.parametrize("before", [[], ["opentelemetry-instrument"], ["/usr/local/bin/opentelemetry-instrument"]])
 def test_python(before: list[str]) -> None:
     """An interpreter is taken as it is, with what stands behind it."""

@@ -200,10 +200,59 @@ class TestScript:
         folder = evidence.make({"audit.jsonl": logs.join(lines)})
         evidence.reseal(folder, lambda _: logs.join(change(lines)))
         done = evidence.check(folder)
-        if seq == "2":  # without its first entry nothing says what the log is
+        if seq == "2" and mode == "hash":  # without its first entry nothing says what the log is
             assert (done.status, "no entry says what the log is" in done.said) == (1, True)
         else:
             assert (done.status, f"has seq {seq}" in done.said) == (1, True), done.said
+
+    @pytest.mark.parametrize("sealed", [False, True])
+    @pytest.mark.parametrize("said", ["hash", "none"])
+    def test_a_line_that_makes_the_log_weaker(self, evidence: Evidence, said: str, *, sealed: bool) -> None:
+        """A log of which any line has a link is a chain, whatever a line in front of it calls it."""
+        lines = logs.log(12)
+        folder = evidence.make({"audit.jsonl": logs.join(lines)})
+        junk = b'{"seq":0,"event_name":"audit.log.opened","audit.integrity.mode":"%b"}' % said.encode()
+        front = logs.seal(logs.opened(mode=said), mode="hash") if sealed else junk
+        edited = logs.seal(logs.entry(4, forged=True), logs.hash_of(lines[2]))
+        evidence.reseal(folder, lambda _: logs.join([front, *lines[:3], edited, *lines[4:]]))
+        done = evidence.check(folder)
+        assert (done.status, "has seq 5" in done.said) == (1, True), done.said
+
+    @pytest.mark.parametrize("mode", ["hash", "none"])
+    def test_a_line_without_a_seal_opens_nothing(self, evidence: Evidence, mode: str) -> None:
+        """Of a log with hashes a line without one is not asked what the log is."""
+        lines = logs.log(9, mode="hash")
+        folder = evidence.make({"audit.jsonl": logs.join(lines)})
+        front = logs.dump(logs.opened(mode=mode))
+        evidence.reseal(folder, lambda _: logs.join([front, *lines]))
+        assert "9 entries, each with its own hash" in evidence.check(folder).said
+        evidence.reseal(folder, lambda _: logs.join([front, *lines[1:]]))
+        done = evidence.check(folder)
+        assert (done.status, "no entry says what the log is" in done.said) == (1, True), done.said
+
+    def test_a_sealed_line_that_says_none(self, evidence: Evidence) -> None:
+        """A log cannot have hashes and say that it has none."""
+        lines = logs.log(9, mode="hash")
+        folder = evidence.make({"audit.jsonl": logs.join(lines)})
+        front = logs.seal(logs.opened(mode="none"), mode="hash")
+        evidence.reseal(folder, lambda _: logs.join([front, *lines[1:]]))
+        done = evidence.check(folder)
+        assert (done.status, "have no hashes, and some have" in done.said) == (1, True), done.said
+
+    def test_a_line_that_takes_the_key_away(self, evidence: Evidence) -> None:
+        """A log of which any line has an hmac has a key: one entry without, in front, does not stand for all."""
+        lines = logs.log(9, key=KEY)
+        folder = evidence.make({"audit.jsonl": logs.join(lines)})
+        evidence.reseal(folder, lambda _: logs.join([logs.seal(logs.opened()), *lines[1:]]))
+        done = evidence.check(folder)
+        assert (done.status, "has seq 2" in done.said) == (1, True), done.said
+
+    def test_an_anchor_of_a_log_without_hashes(self, evidence: Evidence) -> None:
+        """With an anchor, a log that says it has no hashes is not passed."""
+        folder = evidence.make({"audit.jsonl": logs.join(logs.log(9, mode="none"))})
+        assert evidence.check(folder).status == 0
+        done = evidence.check(folder, f"9:{'0' * 64}")
+        assert (done.status, "the anchor 9:" in done.said) == (1, True), done.said
 
     def test_inserted(self, evidence: Evidence) -> None:
         """A line that was made with a right hash of its own does not fit the next one."""
@@ -323,6 +372,14 @@ class TestContent:
         assert "the log in it is not intact" in capsys.readouterr().out
         assert (folder / "log" / "audit.jsonl").read_bytes() == data
         assert "not intact: 1 error" in (folder / "verify.txt").read_text()
+
+    def test_a_line_end_in_the_name(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A log whose name has a line end is refused: the list of checksums has a name a line."""
+        log = tmp_path / "au\ndit.jsonl"
+        log.write_bytes(logs.join(logs.log(3)))
+        assert main(["export", str(log), "--format", "evidence", "-o", str(tmp_path / "x.zip")]) == 2
+        assert "whose name has no line end" in capsys.readouterr().err
+        assert not (tmp_path / "x.zip").exists()
 
     def test_anchored(self, evidence: Evidence) -> None:
         """With an anchor the verdict in it is anchored."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,101 @@ class TestScript:
         (folder / "x").write_bytes(data.replace(old, new, 1))
         status, said = self.check(folder / "x", environ)
         assert (status, said.partition(":")[0]) == (1, f"line {line}")
+
+    @pytest.mark.parametrize("shell", ["sh", "bash"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b'{"left_out":3,"hash":"","length":700,"state":"%(zeros)b","rest":""}$(id>PP)',
+            b'{"left_out":3,"hash":"%(zeros)b","length":x[$(id>PP)],"state":"%(zeros)b","rest":""}',
+            b'{"left_out":x[$(id>PP)],"hash":"%(zeros)b","length":700,"state":"%(zeros)b","rest":""}',
+            b'{"left_out":3,"hash":"%(zeros)b","length":700,"state":"x[$(id>PP)]","rest":""}',
+            b'{"left_out":3,"hash":"%(zeros)b","length":700,"state":"%(zeros)b","rest":"$(id>PP)"}',
+            b'$(id>PP){"left_out":3,"hash":"%(zeros)b","length":700,"state":"%(zeros)b","rest":""}',
+            b'{"seq":x[$(id>PP)],"prev_hash":"%(zeros)b","hash":"%(zeros)b"}',
+            b'{"head":{"seq":x[$(id>PP)],"hash":"%(zeros)b"},"chosen":1,"left_out":0}',
+        ],
+    )
+    def test_hostile(self, folder: Path, environ: dict[str, str], shell: str, line: bytes) -> None:
+        """Nothing that stands in an extract is run as a command."""
+        found = shutil.which(shell)
+        if found is None:
+            pytest.skip(f"no {shell}")
+        begin = self.extract(folder).split(b"\n")[:2]
+        (folder / "x").write_bytes(logs.join([*begin, line % {b"zeros": b"0" * 64}]))
+        done = subprocess.run(
+            [found, str(DOCS / "check-extract.sh"), "x"], env=environ, capture_output=True, cwd=folder, timeout=120
+        )
+        assert (done.returncode, done.stdout.partition(b":")[0], done.stderr) == (1, b"line 3", b"")
+        assert not (folder / "PP").exists()
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda lines: [*lines, lines[-1]], "line 11: expected nothing behind the head"),
+            (lambda lines: [*lines, lines[1]], "line 11: expected nothing behind the head"),
+            (lambda lines: [*lines, b""], "line 11: expected nothing behind the head"),
+            (lambda lines: [*lines[:4], lines[0], *lines[4:]], "line 5: expected an entry, or one that is left out"),
+            (lambda lines: lines[1:], "line 1: expected the first line"),
+            (lambda lines: [lines[0], *lines[2:]], "line 2: expected an entry first"),
+            (lambda lines: lines[2:], "line 1: expected the first line"),
+            (lambda lines: lines[:-1], "line 9: expected the head"),
+            (lambda lines: lines[:1], "line 1: expected the head"),
+            (lambda lines: [lines[0], b'{"head":{"seq":,"hash":""},"chosen":0,"left_out":0}'], "line 2: expected head"),
+            (lambda lines: [*lines[:-1], lines[-1].replace(b'"chosen":1', b'"chosen":2')], "line 10: expected head"),
+            (
+                lambda lines: [lines[0].replace(b'"extract":1', b'"extract":2'), *lines[1:]],
+                "line 1: expected the first",
+            ),
+            (lambda lines: [lines[0].replace(b'"chain"', b'"hash"'), *lines[1:]], "line 1: expected the first line"),
+            (
+                lambda lines: [*lines[:2], lines[2].replace(b',"state', b'\0,"state'), *lines[3:]],
+                "line 0: expected text",
+            ),
+        ],
+        ids=[
+            *("head_twice", "entry_behind", "empty_line_behind", "first_line_again", "no_first_line", "no_entry"),
+            *("begins_left_out", "no_head", "only_the_first", "no_entries", "count", "version", "mode", "nul"),
+        ],
+    )
+    def test_altered(
+        self, folder: Path, environ: dict[str, str], change: Callable[[list[bytes]], list[bytes]], said: str
+    ) -> None:
+        """What ``otel-audit verify`` refuses, the script refuses: lines too many, too few, or of another form."""
+        altered = logs.join(change(self.extract(folder).removesuffix(b"\n").split(b"\n")))
+        (folder / "x").write_bytes(altered)
+        assert main(["verify", "x"]) != 0
+        status, told = self.check(folder / "x", environ)
+        assert (status, told.startswith(said)) == (1, True), told
+
+    def test_torn(self, folder: Path, environ: dict[str, str]) -> None:
+        """A last line without its LF is refused, and so are bytes behind the head."""
+        data = self.extract(folder)
+        for altered in (data[:-1], data + b"{", b""):
+            (folder / "x").write_bytes(altered)
+            assert self.check(folder / "x", environ) == (1, "line 0: expected LF at the end of the extract\n")
+
+    def test_rest(self, folder: Path, environ: dict[str, str]) -> None:
+        """A rest has at most 63 bytes, with whole blocks before it, and leads to ``prev_hash``."""
+        lines = self.extract(folder).split(b"\n")
+        said = json.loads(lines[2])
+        for change in (
+            {"rest": "00" * 64 + said["rest"]},
+            {"rest": said["rest"][:-2] + "23"},
+            {"length": said["length"] + 1},
+            {"length": 65 + len(said["rest"]) // 2},
+        ):
+            changed = json.dumps(said | change, separators=(",", ":")).encode()
+            (folder / "x").write_bytes(logs.join([*lines[:2], changed, *lines[3:-1]]))
+            assert main(["verify", "x"]) == 1
+            status, told = self.check(folder / "x", environ)
+            assert (status, told.startswith("line 3: expected ")) == (1, True)
+            assert "expected hash" not in told
+
+    def extract(self, folder: Path) -> bytes:
+        """Return an extract: one entry, and what links it to the head."""
+        assert main(["export", "audit.jsonl", "--format", "jsonl", "-o", "x", "--attribute", "lines=5"]) == 0
+        return (folder / "x").read_bytes()
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)", PAGE))))

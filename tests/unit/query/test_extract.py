@@ -219,6 +219,14 @@ class TestChecked:
         report = checked(data, f"{seq}:{'0' * 64}")
         assert [(one.kind, one.seq) for one in report.findings] == [("diverged", seq)]
 
+    @pytest.mark.parametrize("first", [True, False])
+    def test_two_anchors_of_one_entry(self, data: bytes, lines: list[bytes], *, first: bool) -> None:
+        """Of two anchors of one entry that differ one is not the extract's, in whatever order they are given."""
+        both = [f"7:{logs.hash_of(lines[6])}", f"7:{'0' * 64}"]
+        report = checked(data, *(both if first else both[::-1]))
+        assert [(one.kind, one.seq) for one in report.findings] == [("diverged", 7)]
+        assert checked(data, both[0], both[0]).anchors_matched == 2
+
     def test_every_changed_byte(self, data: bytes) -> None:
         """Whatever byte of an extract is changed behind its first line, something is found."""
         for at in range(data.index(b"\n") + 1, len(data)):
