@@ -14,9 +14,9 @@ class OpenAIAgents(Driver):
     cannot: ClassVar = {"stream": "the framework streams to coroutines only"}
 
     def agent(self, name: str, script: Script, tools: Sequence[Tool]) -> Any:
-        from agents import Agent, function_tool, set_tracing_disabled
+        from agents import Agent, function_tool, set_trace_processors
 
-        set_tracing_disabled(True)  # by default it goes to a service on the internet
+        set_trace_processors([])  # the one there is by default goes to a service on the internet
         # a tool's error is the program's; by default the framework tells the model of it instead
         made = [function_tool(tool, failure_error_function=None) for tool in tools]
         return Agent(name=name, model=_model(script), tools=made)
