@@ -118,10 +118,10 @@ def start_collectors(stack: ExitStack, otelcol: Path, folder: Path) -> str:
     gateway = {"OTEL_AUDIT_LISTEN": listen, "OTEL_AUDIT_LISTEN_HTTP": f"127.0.0.1:{free_port()}"}
     gateway["OTEL_AUDIT_COPY_DIR"] = str(folder / COPY.rpartition("/")[0])
     tail = {"OTEL_AUDIT_GATEWAY": listen, "OTEL_AUDIT_FILES": str(folder / "audit*.jsonl")}
-    # A tail is ended by SIGKILL: collector-config/README.md says why.
+    # `run-tail` ends its collector by SIGKILL: collector-config/README.md says why.
     for name, command, environ, how in (
         ("gateway", [otelcol], gateway, SIGTERM),
-        ("tail", [CONFIGURATIONS / "run-tail", otelcol], tail, SIGKILL),
+        ("tail", [CONFIGURATIONS / "run-tail", otelcol], tail, SIGTERM),
     ):
         health = free_port()
         environ |= {

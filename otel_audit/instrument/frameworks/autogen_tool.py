@@ -96,7 +96,13 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     )
 
 
-class _InContext(wrapt.ObjectProxy[Any]):
+if TYPE_CHECKING:
+    _Proxy = wrapt.ObjectProxy[Any]
+else:  # wrapt 1 takes no parameter
+    _Proxy = wrapt.ObjectProxy
+
+
+class _InContext(_Proxy):
     """A tool whose blocking function, called in a thread, has its caller's context: else nobody acts there."""
 
     @property

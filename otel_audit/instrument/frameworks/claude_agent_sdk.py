@@ -112,7 +112,13 @@ class _Sessions:
                 session.close()
 
 
-class _Heard(wrapt.ObjectProxy[Any]):
+if TYPE_CHECKING:
+    _Proxy = wrapt.ObjectProxy[Any]
+else:  # wrapt 1 takes no parameter
+    _Proxy = wrapt.ObjectProxy
+
+
+class _Heard(_Proxy):
     """A transport, all of whose incoming messages are heard first."""
 
     def __init__(self, transport: Any, session: Session, messages: Messages) -> None:

@@ -44,7 +44,13 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     undo.callback(wrap(import_module("agents.run_internal.run_loop"), "get_model", _get_model(auditor)))
 
 
-class _Model(wrapt.ObjectProxy[Any]):
+if TYPE_CHECKING:
+    _Proxy = wrapt.ObjectProxy[Any]
+else:  # wrapt 1 takes no parameter
+    _Proxy = wrapt.ObjectProxy
+
+
+class _Model(_Proxy):
     """A model in the hands of one agent."""
 
     def __init__(self, model: Any, auditor: Auditor, agent: str, asked_for: object) -> None:
