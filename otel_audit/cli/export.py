@@ -11,11 +11,12 @@ from typing import BinaryIO, Final
 
 from otel_audit.chain import Head
 from otel_audit.cli import status, verdict
+from otel_audit.cli.arguments import anchor, log_path
 from otel_audit.cli.own_files import refuse_own_files
 from otel_audit.cli.progress import Progress, progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import ascii_json, path_text, plural, visible
-from otel_audit.cli.verify import Checked, anchor, as_json, log_path, status_of
+from otel_audit.cli.verify import Checked, as_json, status_of
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditError
 from otel_audit.log_files import STDIN

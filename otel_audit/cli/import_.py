@@ -8,8 +8,8 @@ import os
 from typing import Final
 
 from otel_audit.cli import status
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.text import ascii_json, path_text, plural, visible
-from otel_audit.cli.verify import log_path
 from otel_audit.record import Actor
 
 SUMMARY: Final = "bring a bus file of hummbl-governance into a new log"

@@ -9,8 +9,9 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from otel_audit.cli import status
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.entry_line import as_line, stdout_is_coloured
-from otel_audit.cli.selecting import add_selection, count_argument, log_argument, selection_from
+from otel_audit.cli.selecting import add_selection, count_argument, selection_from
 from otel_audit.cli.text import path_text, visible
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditError
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="LOG",
-        type=log_argument,
+        type=log_path,
         help="a log, a segment of one, a folder, or - for stdin",
     )
     add_selection(parser)

@@ -6,9 +6,9 @@ import argparse
 from typing import Final
 
 from otel_audit.cli import reconcile_text, status
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.progress import progress
 from otel_audit.cli.text import ascii_json
-from otel_audit.cli.verify import log_path
 from otel_audit.errors import AuditError
 from otel_audit.reconcile import reconcile
 

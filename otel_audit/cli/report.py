@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from otel_audit.cli import status, verdict
+from otel_audit.cli.arguments import add_anchors, anchors_from, log_path
 from otel_audit.cli.own_files import refuse_own_files
 from otel_audit.cli.progress import progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import path_text, plural, visible
 from otel_audit.cli.trace_link import OTEL_AUDIT_TRACE_URL
-from otel_audit.cli.verify import anchor, log_path, read_anchors
 from otel_audit.errors import AuditError
 from otel_audit.query.new_file import new_file
 from otel_audit.reader import verify_log
@@ -51,24 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"how many entries the page carries at most (default: {DEFAULT_MAX_ENTRIES:,})",
     )
-    parser.add_argument(
-        "--anchor",
-        dest="anchors",
-        action="append",
-        default=[],
-        type=anchor,
-        metavar="SEQ:HASH",
-        help="a receipt, or another proof of an entry from outside the log; may be repeated",
-    )
-    parser.add_argument(
-        "--anchor-file",
-        dest="anchor_files",
-        action="append",
-        default=[],
-        type=log_path,
-        metavar="FILE",
-        help="a file with one anchor a line",
-    )
+    add_anchors(parser)
     parser.add_argument("--hmac-key-file", type=log_path, metavar="FILE", help="the key: checks every hmac")
     add_selection(parser)
 
@@ -76,9 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Verify the log, write its page, and return the exit status."""
     selection = selection_from(arguments)
-    anchors = list(arguments.anchors)
-    for name in arguments.anchor_files:
-        anchors += read_anchors(name)
+    anchors = anchors_from(arguments)
     trace_url = _trace_url(os.environ)
     if arguments.output == STDOUT:
         raise AuditError("-o: expected the name of a file, got stdout")

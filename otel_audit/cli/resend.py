@@ -8,10 +8,10 @@ import sys
 from typing import Final
 
 from otel_audit.cli import status
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.progress import progress
 from otel_audit.cli.reconcile import check_copies
 from otel_audit.cli.text import path_text, plural, visible
-from otel_audit.cli.verify import log_path
 from otel_audit.reconcile import SeqRange, reconcile
 
 SUMMARY: Final = "send entries of a log by OTLP once more"

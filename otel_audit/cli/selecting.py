@@ -22,13 +22,6 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _WORDS: Final = {"today": 0, "yesterday": 1}
 
 
-def log_argument(text: str) -> str:
-    """Return an argument that names a log, or ``-``."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
-    return text
-
-
 def count_argument(text: str) -> int:
     """Return an argument that is a whole number, 0 or more."""
     if not (text.isascii() and text.isdigit()) or len(text) > 16:

@@ -12,9 +12,9 @@ from typing import Final
 
 from otel_audit import semconv
 from otel_audit.cli import status, unfinished_text
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.entry_details import details
 from otel_audit.cli.entry_text import as_text, labelled
-from otel_audit.cli.selecting import log_argument
 from otel_audit.cli.text import ascii_json, visible
 from otel_audit.cli.trace_link import trace_link
 from otel_audit.entry import Entry
@@ -43,7 +43,7 @@ exit status:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("path", metavar="PATH", type=log_argument, help="a log, a segment of one, or a folder")
+    parser.add_argument("path", metavar="PATH", type=log_path, help="a log, a segment of one, or a folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--seq", type=_positive, metavar="N", help="the entry with this place in the chain")
     which.add_argument("--record-id", metavar="ID", help="the record with this id, and the outcome of that intent")

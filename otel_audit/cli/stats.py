@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from otel_audit.cli import status
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.progress import progress
-from otel_audit.cli.selecting import add_selection, count_argument, log_argument, selection_from
+from otel_audit.cli.selecting import add_selection, count_argument, selection_from
 from otel_audit.cli.table import cell
 from otel_audit.cli.text import ascii_json, path_text, plural, visible
 from otel_audit.query.statistics import Extent, Statistics, Values, measure
@@ -40,7 +41,7 @@ _LABELS: Final = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument(
-        "paths", nargs="+", metavar="LOG", type=log_argument, help="a log, a segment of one, a folder, or - for stdin"
+        "paths", nargs="+", metavar="LOG", type=log_path, help="a log, a segment of one, a folder, or - for stdin"
     )
     parser.add_argument("--top", type=count_argument, default=10, metavar="N", help="values of each kind (default: 10)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from otel_audit.cli import status
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.entry_line import alarm, as_line, is_coloured, stdout_is_coloured
 from otel_audit.cli.query_output import print_lines
-from otel_audit.cli.selecting import add_selection, count_argument, log_argument, selection_from
+from otel_audit.cli.selecting import add_selection, count_argument, selection_from
 from otel_audit.cli.text import path_text, visible
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditVerifyError
@@ -43,7 +44,7 @@ POLL_SECONDS: Final = 0.25
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("path", metavar="LOG", type=log_argument, help="a log, a segment of one, or a folder")
+    parser.add_argument("path", metavar="LOG", type=log_path, help="a log, a segment of one, or a folder")
     parser.add_argument(
         "-n",
         "--lines",

@@ -11,10 +11,10 @@ from typing import Final
 
 from otel_audit import semconv
 from otel_audit.cli import status
+from otel_audit.cli.arguments import log_path
 from otel_audit.cli.reconcile import check_copies
 from otel_audit.cli.spans import Span, read_spans
 from otel_audit.cli.text import plural, visible, visible_json
-from otel_audit.cli.verify import log_path
 from otel_audit.entry import Entry
 from otel_audit.line_form import parse_time
 from otel_audit.reader import read_log

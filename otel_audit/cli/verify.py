@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_audit.cli import extract_text, status, verdict
+from otel_audit.cli.arguments import add_anchors, anchors_from, log_path
 from otel_audit.cli.progress import progress
 from otel_audit.cli.text import ascii_json, path_text, visible
 from otel_audit.errors import AuditError
@@ -40,7 +41,6 @@ Of several logs, 1 outweighs 2, and 2 outweighs 3."""
 
 _MAX_PROCESSES: Final = 64
 _SEQ: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
-_ANCHOR: Final = re.compile(r"[1-9][0-9]{0,15}:[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", type=log_path, help="a log, a segment of one, a folder, or a pattern with *"
     )
-    parser.add_argument(
-        "--anchor",
-        dest="anchors",
-        action="append",
-        default=[],
-        type=anchor,
-        metavar="SEQ:HASH",
-        help="a receipt, or another proof of an entry from outside the log; may be repeated",
-    )
-    parser.add_argument(
-        "--anchor-file",
-        dest="anchor_files",
-        action="append",
-        default=[],
-        type=log_path,
-        metavar="FILE",
-        help="a file with one anchor a line; empty lines and lines that begin with # are left out",
-    )
+    add_anchors(parser)
     parser.add_argument(
         "--anchor-copy",
         dest="anchor_copies",
@@ -121,9 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check each log, print the findings and verdicts, and return the exit status."""
-    anchors = list(arguments.anchors)
-    for name in arguments.anchor_files:
-        anchors += read_anchors(name)
+    anchors = anchors_from(arguments)
     if (anchors or arguments.anchor_copies) and len(arguments.paths) > 1:
         raise AuditError(f"an anchor belongs to one log: expected one PATH with anchors, got {len(arguments.paths)}")
     part = arguments.since_seq is not None or arguments.checkpoint_file is not None
@@ -216,43 +197,6 @@ def process_count(text: str) -> int:
     if not (len(text) < 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PROCESSES):
         raise argparse.ArgumentTypeError(f"expected a number from 1 to {_MAX_PROCESSES}, got {text!r}")
     return int(text)
-
-
-def log_path(text: str) -> str:
-    """Return an argument that names a file."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
-    return text
-
-
-def anchor(text: str) -> str:
-    """Return an argument that is an anchor."""
-    if _ANCHOR.fullmatch(text) is None:
-        raise argparse.ArgumentTypeError(f"expected SEQ:HASH with 64 lower-case hexadecimal digits, got {text!r}")
-    return text
-
-
-def read_anchors(name: str) -> list[str]:
-    """Return the anchors in a file.
-
-    Raises:
-        AuditError: It cannot be read, or a line of it is no anchor.
-    """
-    try:
-        with open(name, "rb") as file:
-            lines = file.read().decode("ascii", "backslashreplace").split("\n")
-    except OSError as error:
-        raise AuditError(f"{path_text(name)}: cannot be read: {error.strerror or error}") from None
-    anchors = []
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        try:
-            anchors.append(anchor(text))
-        except argparse.ArgumentTypeError as error:
-            raise AuditError(f"{path_text(name)}:{number}: {error}") from None
-    return anchors
 
 
 def _tell_of_no_checkpoint(report: VerifyReport | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,17 +13,8 @@ from haystack.dataclasses import ChatMessage, ToolCall
 from haystack.tools import Tool, create_tool_from_function
 
 from otel_audit import AuditInstrumentor
-from otel_audit.entry import Entry
-from otel_audit.testing import CapturedAudit
 
 CANARY = "sk-canary-5f2c9d8e7b6a4c3d2e1f0a9b8c7d6e5f"
-SHORT = {
-    "gen_ai.tool.execute": "tool",
-    "gen_ai.model.call": "model",
-    "gen_ai.agent.invoke": "agent",
-    "gen_ai.tool.approve": "approval",
-}
-
 Request = tuple[str, str, dict[str, Any]]
 """A tool call: the tool's name, the call's id, the arguments."""
 
@@ -112,42 +103,3 @@ def in_pipeline(name: str, made: Any) -> Any:
 def messages(text: str = "go") -> list[ChatMessage]:
     """Return what a user says."""
     return [ChatMessage.from_user(text)]
-
-
-def short(entry: Entry) -> str:
-    """Return ``tool intent add``, ``tool success add`` and so on."""
-    attributes = entry.attributes
-    end = attributes.get("audit.decision") or attributes["audit.outcome"]
-    phase = "intent" if attributes.get("audit.phase") == "intent" else end
-    return f"{SHORT[entry.event_name]} {phase} {attributes.get('audit.target.id')}"
-
-
-def lines(log: CapturedAudit, *only: str) -> list[str]:
-    """Return the log's lines, of these acts only if any is given."""
-    return [text for text in map(short, log.entries) if not only or text.split()[0] in only]
-
-
-def of(log: CapturedAudit, text: str) -> Entry:
-    """Return the one entry with this short form."""
-    found = [entry for entry in log.entries if short(entry) == text]
-    assert len(found) == 1, f"expected one {text!r}, got {lines(log)}"
-    return found[0]
-
-
-def first(step: Callable[[], object], said: Any) -> Callable[[], Any]:
-    """Return a step of a script that does something before it answers."""
-
-    def do() -> Any:
-        step()
-        return said
-
-    return do
-
-
-def delegation(entry: Entry) -> list[str]:
-    """Return who acted, the originating principal first."""
-    actor = str(entry.attributes["audit.actor.id"])
-    chain = entry.attributes.get("audit.delegation") or [actor]
-    assert isinstance(chain, list)
-    assert chain[-1] == actor
-    return [str(name) for name in chain]

@@ -30,19 +30,8 @@ from otel_audit import AuditInstrumentor, acting_as
 from otel_audit.errors import AuditWriteError
 from otel_audit.pipeline.context import current_actors
 from otel_audit.testing import CapturedAudit
-from tests.frameworks.google_adk_parts import (
-    CANARY,
-    Chat,
-    ScriptedModel,
-    agent,
-    call_of,
-    delegation,
-    first,
-    instrumented,
-    lines,
-    of,
-    text_of,
-)
+from tests.frameworks.google_adk_parts import CANARY, Chat, ScriptedModel, agent, call_of, instrumented, text_of
+from tests.frameworks.recorded import delegation, first, lines, of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # the framework's own
 FULL = OSError(errno.ENOSPC, "no space")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +27,7 @@ from haystack.hooks.human_in_the_loop import (
 from haystack.tools import AgentTool, Tool, create_tool_from_function
 from haystack.tools.errors import ToolInvocationError
 
-from otel_audit import AuditInstrumentor, acting_as, read_log, verify_log
+from otel_audit import AuditInstrumentor, acting_as
 from otel_audit.errors import AuditConfigError, AuditWriteError
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.haystack_parts import (
@@ -38,15 +35,12 @@ from tests.frameworks.haystack_parts import (
     ScriptedModel,
     agent,
     call_of,
-    delegation,
-    first,
     in_pipeline,
     instrumented,
-    lines,
     messages,
-    of,
     task_of,
 )
+from tests.frameworks.recorded import check_example, delegation, first, lines, of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "frameworks" / "with_haystack.py"
 FULL = OSError(errno.ENOSPC, "no space")
@@ -376,13 +370,13 @@ class TestWayBack:
     def test_identical(self) -> None:
         """Uninstrumented, every class has the very objects that it had before."""
 
-        def objects() -> dict[tuple[str, str], object]:
+        def objects() -> dict[tuple[Any, str], object]:
             owners: list[Any] = [ComponentMeta]
             waiting: list[Any] = [Tool, Agent, ScriptedModel, *component.registry.values()]
             while waiting:
                 owners.append(waiting.pop())
                 waiting += type.__subclasses__(owners[-1])
-            return {(str(owner), name): value for owner in owners for name, value in vars(owner).items()}
+            return {(owner, name): value for owner in owners for name, value in vars(owner).items()}
 
         before = objects()
         with instrumented():
@@ -432,20 +426,11 @@ class TestWayBack:
 
 def test_example(tmp_path: Path) -> None:
     """The example runs as it stands, and its log has every kind of act that it shows."""
-    path = tmp_path / "audit.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(EXAMPLE)],
-        env={**os.environ, "OTEL_AUDIT_FILE": str(path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
+    check_example(
+        EXAMPLE,
+        tmp_path / "audit.jsonl",
+        "gen_ai.tool.execute",
+        "gen_ai.model.call",
+        "gen_ai.agent.invoke",
+        "gen_ai.tool.approve",
     )
-    assert done.returncode == 0, done.stderr
-    assert verify_log(path).intact
-    told = [entry for entry in read_log(path) if entry.event_name.startswith("gen_ai.")]
-    assert len(done.stdout.splitlines()) == len(told) + 1
-    assert "maya@example.com > triage > billing" in done.stdout
-    assert {"gen_ai.tool.execute", "gen_ai.model.call", "gen_ai.agent.invoke", "gen_ai.tool.approve"} == {
-        entry.event_name for entry in told
-    }
-    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 60

@@ -14,6 +14,7 @@ from smolagents import PythonInterpreterTool, Tool, tool
 from otel_audit import acting_as, read_log
 from otel_audit.pipeline.context import current_actors
 from otel_audit.testing import CapturedAudit
+from tests.frameworks.recorded import delegation, lines, of
 from tests.frameworks.smolagents_parts import (
     CANARY,
     ScriptedModel,
@@ -23,10 +24,7 @@ from tests.frameworks.smolagents_parts import (
     calling,
     code,
     coding,
-    delegation,
     instrumented,
-    lines,
-    of,
 )
 
 

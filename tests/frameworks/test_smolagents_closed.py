@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,10 +13,11 @@ from smolagents.agents import PythonExecutor
 from smolagents.tools import BaseTool
 
 import otel_audit
-from otel_audit import AuditInstrumentor, read_log, verify_log
+from otel_audit import AuditInstrumentor, verify_log
 from otel_audit.errors import AuditConfigError, AuditWriteError
 from otel_audit.testing import CapturedAudit
 from tests.disk import fill
+from tests.frameworks.recorded import check_example, first, lines
 from tests.frameworks.smolagents_parts import (
     ScriptedModel,
     StreamingModel,
@@ -28,9 +26,7 @@ from tests.frameworks.smolagents_parts import (
     calling,
     code,
     coding,
-    first,
     instrumented,
-    lines,
 )
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "frameworks" / "with_smolagents.py"
@@ -226,13 +222,13 @@ class TestWayBack:
     def test_identical(self) -> None:
         """Uninstrumented, every class has the very objects that it had before."""
 
-        def objects() -> dict[tuple[str, str], object]:
+        def objects() -> dict[tuple[Any, str], object]:
             owners: list[Any] = [local_python_executor]
             waiting: list[Any] = [BaseTool, Model, MultiStepAgent, PythonExecutor]
             while waiting:
                 owners.append(waiting.pop())
                 waiting += owners[-1].__subclasses__()
-            return {(str(owner), name): value for owner in owners for name, value in vars(owner).items()}
+            return {(owner, name): value for owner in owners for name, value in vars(owner).items()}
 
         before = objects()
         with instrumented():
@@ -275,20 +271,11 @@ class TestWayBack:
 
 def test_example(tmp_path: Path) -> None:
     """The example runs as it stands, and its log has every kind of act that it shows."""
-    path = tmp_path / "audit.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(EXAMPLE)],
-        env={**os.environ, "OTEL_AUDIT_FILE": str(path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
+    check_example(
+        EXAMPLE,
+        tmp_path / "audit.jsonl",
+        "gen_ai.tool.execute",
+        "gen_ai.model.call",
+        "gen_ai.agent.invoke",
+        "gen_ai.guardrail.check",
     )
-    assert done.returncode == 0, done.stderr
-    assert verify_log(path).intact
-    told = [entry for entry in read_log(path) if entry.event_name.startswith("gen_ai.")]
-    assert len(done.stdout.splitlines()) == len(told) + 1
-    assert "maya@example.com > triage > billing" in done.stdout
-    assert {"gen_ai.tool.execute", "gen_ai.model.call", "gen_ai.agent.invoke", "gen_ai.guardrail.check"} == {
-        entry.event_name for entry in told
-    }
-    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 60

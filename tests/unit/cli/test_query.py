@@ -447,11 +447,21 @@ class TestParallel:
         path = tmp_path / "audit.jsonl"
         path.write_bytes(logs.join(logs.log(2000)))
         monkeypatch.setattr(parallel, "_processors", lambda: 4)
+        forked: list[int] = []
+        fork = os.fork
+
+        def noted() -> int:
+            forked.append(fork())
+            return forked[-1]
+
+        monkeypatch.setattr(os, "fork", noted)
         found = search(str(path), Selection(actors=("agent",)), 1)
         assert next(found).entry.seq == 2
+        assert forked
         found.close()  # type: ignore[attr-defined]
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG)
+        for pid in forked:
+            with pytest.raises(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
     def test_a_process_that_dies(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A part that nobody read to its end is an error, not an end."""
