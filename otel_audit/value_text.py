@@ -5,6 +5,7 @@ Total, and bounded: the text of a small graph of lists that share one another ha
 
 from __future__ import annotations
 
+import decimal
 import itertools
 from collections.abc import Iterator
 from typing import Final
@@ -16,6 +17,9 @@ MAX_TEXT_NODES: Final = 20_000
 
 NODE_CHARACTERS: Final = 16
 """Of a long text, so many count as one value."""
+
+_SMALL_BITS: Final = 2_000
+"""``str()`` takes integers of so many bits whatever ``sys.set_int_max_str_digits`` says."""
 
 
 def clean_text(text: str, pointer: str, altered: list[str]) -> str:
@@ -120,3 +124,28 @@ def children_of(value: object) -> Iterator[object] | None:
 
 
 _LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes, bytearray, memoryview})
+
+
+def decimal_text(value: int) -> str:
+    """Return the digits of an integer of any size.
+
+    ``str()`` refuses more than 4,300 digits, as it takes quadratic time. Halves, put together by
+    the decimal module's fast multiplication, do not.
+    """
+    if value.bit_length() < _SMALL_BITS:
+        return str(value)
+    powers: dict[int, decimal.Decimal] = {}
+
+    def exact(part: int, bits: int) -> decimal.Decimal:
+        if bits <= _SMALL_BITS:
+            return decimal.Decimal(part)
+        half = bits >> 1
+        if half not in powers:
+            powers[half] = decimal.Decimal(2) ** half
+        high = part >> half
+        return exact(part - (high << half), half) + exact(high, bits - half) * powers[half]
+
+    with decimal.localcontext() as context:
+        context.prec, context.Emax, context.Emin = decimal.MAX_PREC, decimal.MAX_EMAX, decimal.MIN_EMIN
+        digits = str(exact(abs(value), value.bit_length()))
+    return f"-{digits}" if value < 0 else digits

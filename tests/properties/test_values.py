@@ -15,12 +15,14 @@ from otel_audit.entry import parse_line, unescape
 from otel_audit.line import encode, encode_context, format_time, seal
 from otel_audit.record import Actor
 from otel_audit.testing import capture_audit
-from otel_audit.value import _SharingWalk, _Walk, clean, clean_body
+from otel_audit.value import clean, clean_body
+from otel_audit.value_sharing import SharingWalk
+from otel_audit.value_walk import Walk
 from tests.hostile import Mapping, resolve, same
 from tests.strategies import any_text, any_values, clean_text, kept_values
 
 
-class _Patient(_Walk):
+class _Patient(Walk):
     """A walk that visits everything, however often it is met."""
 
     def __init__(self, altered: list[str]) -> None:
@@ -101,7 +103,7 @@ def test_shared_parts_are_stored_each_time(data: st.DataObject, parts: list[Any]
     quick: list[str] = []
     sharing: list[str] = []
     for value in parts:
-        assert same(_Patient(quick).clean(value, "/body", 2), _SharingWalk(sharing).clean(value, "/body", 2))
+        assert same(_Patient(quick).clean(value, "/body", 2), SharingWalk(sharing).clean(value, "/body", 2))
     assert quick == sharing
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from otel_audit.value import (
     MAX_DEPTH,
-    _Unprintable,
     clean,
     clean_body,
     clean_text,
@@ -21,6 +20,7 @@ from otel_audit.value import (
     pairs_of,
     pointer_to,
 )
+from otel_audit.value_walk import Unprintable
 from tests.hostile import (
     EndlessMapping,
     LyingMap,
@@ -321,5 +321,5 @@ def test_escape_name() -> None:
 def test_pairs() -> None:
     """Pairs come from what a dict holds, and never without end."""
     assert pairs_of(LyingMap(a=1)) == [("a", 1)]
-    with pytest.raises(_Unprintable):
+    with pytest.raises(Unprintable):
         pairs_of(EndlessMapping({}), 10)
