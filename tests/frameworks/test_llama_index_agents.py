@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from workflows.errors import WorkflowCancelledByUser
 
 from otel_audit import acting_as
-from otel_audit.instrument.frameworks import llama_index_agent
+from otel_audit.instrument.frameworks.llama_index import agent as llama_index_agent
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.llama_index_parts import (
     CANARY,

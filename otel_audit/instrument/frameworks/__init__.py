@@ -1,6 +1,6 @@
 """The frameworks that can be audited without touching the code that uses them.
 
-One small module each, imported when it is asked for. A module has ``PACKAGE`` (the
+One package each, imported when it is asked for. A package has ``PACKAGE`` (the
 distribution), ``MODULE`` (what a program imports of it first), ``VERSIONS`` (those it was tried with) and
 ``instrument(logger, settings, undo)``: it hangs its way back on the `contextlib.ExitStack`
 ``undo``, and raises `AuditConfigError` where a hook that it needs is not there.
@@ -33,7 +33,7 @@ FRAMEWORKS: Final = {
     "smolagents": "otel_audit.instrument.frameworks.smolagents",
     "strands": "otel_audit.instrument.frameworks.strands",
 }
-"""Each framework's name and the module that instruments it."""
+"""Each framework's name and the package that instruments it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

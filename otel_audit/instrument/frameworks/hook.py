@@ -1,8 +1,8 @@
 """Where a framework is audited, in words: for the documentation, and for whoever asks what is audited.
 
-Each framework has a module beside its own, named ``<framework>_hooks``, with ``HOOKS``, a tuple of
-`Hook`, and ``LATER``, where modules of the framework behind its ``MODULE`` are instrumented when they are
-imported. It imports nothing of the framework.
+Each framework's package has a module ``hooks`` with ``HOOKS``, a tuple of `Hook`, and ``LATER``, where
+modules of the framework behind its ``MODULE`` are instrumented when they are imported. It imports nothing
+of the framework.
 """
 
 from __future__ import annotations
@@ -56,4 +56,4 @@ def later_modules(name: str) -> tuple[str, ...]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{load_framework(name).__name__}_hooks")
+    return importlib.import_module(f"{load_framework(name).__name__}.hooks")

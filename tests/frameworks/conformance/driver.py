@@ -29,7 +29,7 @@ Rules:
 - What the framework cannot do stands in `Driver.cannot`, under the name of the check (`NAMES`), or of check
   and way (``"cancellation, arun"``), with the reason: words for users, which are put into the documentation. Such
   a check is not run.
-- The hooks are in the package: ``otel_audit/instrument/frameworks/<framework>_hooks.py`` has
+- The hooks are in the package: ``otel_audit/instrument/frameworks/<framework>/hooks.py`` has
   ``HOOKS`` (and ``LATER``), as `otel_audit.instrument.frameworks.hook` says. They are the framework's table in
   docs/frameworks.md (``python -m tests.frameworks.conformance.page`` writes it), and what ``otel-audit doctor``
   shows.

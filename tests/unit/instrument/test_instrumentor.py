@@ -61,9 +61,9 @@ def instrumentor(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> Iterator
     modules["old"].VERSIONS = "<0.1"
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, f"fake_{name}", module)
-        hooks: Any = ModuleType(f"fake_{name}_hooks")
+        hooks: Any = ModuleType(f"fake_{name}.hooks")
         hooks.HOOKS = (Hook("gen_ai.tool.execute", "tool call", "a hook"), Hook("gen_ai.model.call", "model call", "x"))
-        monkeypatch.setitem(sys.modules, f"fake_{name}_hooks", hooks)
+        monkeypatch.setitem(sys.modules, f"fake_{name}.hooks", hooks)
     monkeypatch.setattr(frameworks, "FRAMEWORKS", {name: f"fake_{name}" for name in modules})
     monkeypatch.setattr(
         "otel_audit.instrument.instrumentor.FRAMEWORKS", {name: f"fake_{name}" for name in ("a", "absent", "b", "old")}
