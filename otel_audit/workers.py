@@ -1,35 +1,29 @@
 """Processes that read the units of a log at the same time (`otel_audit.verify.unit`).
 
-Each is a Python of its own that runs this module and nothing of the program that wants a log
-checked: no main module is imported again, nothing is forked, and a program with threads may use
-it. A worker gets what it needs through its stdin, the key too, and answers on its stdout; it ends
-when its stdin does, so none outlives the program, however that ends. Whatever goes wrong with a
-worker, the log is read again in one piece: a worker that fails can cost time, and nothing else.
+Each is a Python of its own that runs `otel_audit.worker` and nothing of the program that wants a
+log checked: no main module is imported again, nothing is forked, and a program with threads may
+use it. Whatever goes wrong with a worker, the log is read again in one piece: a worker that fails
+can cost time, and nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import queue
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, NamedTuple, Self
-
-import orjson
+from typing import Final, Self
 
 from otel_audit.verify.scan import Scan
-from otel_audit.verify.segment import Segment, segment_sha256
+from otel_audit.verify.segment import Segment
 from otel_audit.verify.start import Start
 from otel_audit.verify.stitch import Stitches
-from otel_audit.verify.unit import UNIT_BYTES, Part, Reader, Terms, Unit, units
+from otel_audit.verify.unit import UNIT_BYTES, Terms, Unit, units
+from otel_audit.worker import FAILURE, Answer, Failure, Piece, Task, receive, send, start_worker
 
 MIN_BYTES: Final = 64 << 20
 """A log shorter than this is read in one piece: workers take some time to begin."""
@@ -38,44 +32,6 @@ MAX_WORKERS: Final = 8
 
 _AHEAD: Final = 4  # units under way for each worker: what is done before its turn has to wait
 _LOOK_SECONDS: Final = 0.5  # for Ctrl-C, where nothing else ends a wait
-_HEAD: Final = struct.Struct("<4sI")
-_MARK: Final = b"unit"  # nothing else that may come out of a process is taken for an answer
-_CODE: Final = "import sys; sys.path[:] = {!r}; from otel_audit import workers; workers.serve()"
-
-
-class Piece(NamedTuple):
-    """A file of the log, as a worker finds it again: the very file that the program has open, or none.
-
-    Attributes:
-        path: Absolute.
-        identity: Device and inode.
-    """
-
-    path: str
-    name: str
-    number: int
-    size_bytes: int
-    identity: tuple[int, int]
-
-
-class _Task(NamedTuple):
-    """A unit to be read, or a whole segment of which SHA-256 is wanted.
-
-    Attributes:
-        turn: Of units: 0, 1, 2 …
-    """
-
-    unit: Unit
-    turn: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A worker's answer, or what stands for it, where it could not do its task."""
-
-
-_FAILURE: Final = _Failure()
-_Answer = Part | str | None | _Failure
 
 
 def worker_count(size_bytes: int, asked: int | None = None) -> int:
@@ -149,7 +105,7 @@ def read_apart(
             for task, answer in crew.work(_tasks(segments, start, scan, unit_bytes)):
                 if isinstance(answer, str):
                     scan.digests[task.unit.segment] = answer
-                elif isinstance(answer, _Failure) or not stitches.add(task.unit, answer):
+                elif isinstance(answer, Failure) or not stitches.add(task.unit, answer):
                     return None
                 elif progress is not None:
                     progress(task.unit.stop - task.unit.start)
@@ -163,18 +119,18 @@ def _processors() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-def _tasks(segments: Sequence[Segment], start: Start, scan: Scan, unit_bytes: int) -> Iterator[_Task]:
+def _tasks(segments: Sequence[Segment], start: Start, scan: Scan, unit_bytes: int) -> Iterator[Task]:
     """Yield all tasks; a segment's digest, which no two workers can share, before its units."""
     begun = start.segment - 1
     for turn, unit in enumerate(units(segments, start, unit_bytes)):
         while begun < unit.segment:
             begun += 1
             if scan.is_closed(begun):
-                yield _Task(Unit(begun, 0, segments[begun].size_bytes), None)
-        yield _Task(unit, turn)
+                yield Task(Unit(begun, 0, segments[begun].size_bytes), None)
+        yield Task(unit, turn)
     for number in range(begun + 1, len(segments)):
         if scan.is_closed(number):
-            yield _Task(Unit(number, 0, segments[number].size_bytes), None)
+            yield Task(Unit(number, 0, segments[number].size_bytes), None)
 
 
 class _Crew:
@@ -185,13 +141,13 @@ class _Crew:
         self._workers = workers
         self._processes: list[subprocess.Popen[bytes]] = []
         self._threads: list[threading.Thread] = []
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[_Task, _Answer]] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Task, Answer]] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
         try:
             for _ in range(self._workers):
-                process = _start()
+                process = start_worker()
                 self._processes.append(process)
                 thread = threading.Thread(target=self._talk, args=(process,), name="otel-audit verify", daemon=True)
                 thread.start()
@@ -204,10 +160,10 @@ class _Crew:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._end()
 
-    def work(self, tasks: Iterator[_Task]) -> Iterator[tuple[_Task, _Answer]]:
+    def work(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Answer]]:
         """Yield each task with its answer: units in their order, digests as they come."""
         turn, under_way = 0, 0
-        waiting: dict[int, tuple[_Task, _Answer]] = {}
+        waiting: dict[int, tuple[Task, Answer]] = {}
         upcoming = next(tasks, None)
         while True:
             while upcoming is not None and (upcoming.turn is None or upcoming.turn < turn + self._workers * _AHEAD):
@@ -221,7 +177,7 @@ class _Crew:
             except queue.Empty:
                 continue
             under_way -= 1
-            if isinstance(answer, _Failure) or task.turn is None:
+            if isinstance(answer, Failure) or task.turn is None:
                 yield task, answer
                 continue
             waiting[task.turn] = task, answer
@@ -236,15 +192,15 @@ class _Crew:
         assert from_ is not None
         greeted = False
         while (task := self._tasks.get()) is not None:
-            answer: _Answer
+            answer: Answer
             try:
                 if not greeted:
-                    _send(to, self._hello)
+                    send(to, self._hello)
                     greeted = True
-                _send(to, task)
-                answer = _receive(from_)
+                send(to, task)
+                answer = receive(from_)
             except Exception:  # whatever a worker that was killed leaves: its log is read in one piece
-                answer = _FAILURE
+                answer = FAILURE
             self._answers.put((task, answer))
 
     def _end(self) -> None:
@@ -261,73 +217,3 @@ class _Crew:
                 if stream is not None:
                     with contextlib.suppress(OSError):  # what could not be sent any more
                         stream.close()
-
-
-def _start() -> subprocess.Popen[bytes]:
-    # Its own site, its own environment and the program's main module are none of its business.
-    own = (Path(module.__file__ or "").resolve().parent.parent for module in (sys.modules["otel_audit"], orjson))
-    path = list(dict.fromkeys([*(str(each) for each in sys.path), *map(str, own)]))
-    # In a process group of its own: Ctrl-C on a terminal reaches this program, which ends the worker.
-    group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-I", "-S", "-c", _CODE.format(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        **group,
-    )
-
-
-def serve() -> None:
-    """Be a worker: answer tasks from stdin on stdout until stdin ends."""
-    from_, to = sys.stdin.buffer, sys.stdout.buffer
-    pieces, terms = _receive(from_)
-    reader = Reader(terms)
-    with contextlib.ExitStack() as stack:
-        opened: dict[int, Segment] = {}
-        while True:
-            try:
-                task = _receive(from_)
-            except EOFError:
-                return
-            answer: _Answer
-            try:
-                number = task.unit.segment
-                if number not in opened:
-                    opened[number] = _open(pieces[number], stack)
-                if task.turn is None:
-                    answer = segment_sha256(opened[number])
-                else:
-                    answer = reader.read(opened[number], task.unit.start, task.unit.stop)
-            except Exception:
-                answer = _FAILURE
-            _send(to, answer)
-
-
-def _open(piece: Piece, stack: contextlib.ExitStack) -> Segment:
-    file = stack.enter_context(open(piece.path, "rb", buffering=0))  # noqa: SIM115
-    found = os.fstat(file.fileno())
-    if (found.st_dev, found.st_ino) != piece.identity or found.st_size < piece.size_bytes:
-        raise OSError(f"{piece.path}: another file")
-
-    def read(offset: int, length: int) -> bytes:
-        file.seek(offset)
-        return file.read(length) or b""
-
-    return Segment(piece.path, piece.name, piece.number, piece.size_bytes, read)
-
-
-def _send(stream: IO[bytes], message: object) -> None:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    stream.write(_HEAD.pack(_MARK, len(data)) + data)
-    stream.flush()
-
-
-def _receive(stream: IO[bytes]) -> Any:
-    head = stream.read(_HEAD.size)
-    if len(head) < _HEAD.size:
-        raise EOFError
-    mark, length = _HEAD.unpack(head)
-    if mark != _MARK:
-        raise EOFError
-    return pickle.loads(stream.read(length))  # noqa: S301 (from this program, or its worker)

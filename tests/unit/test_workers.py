@@ -17,7 +17,7 @@ from typing import Final
 import psutil
 import pytest
 
-from otel_audit import workers
+from otel_audit import worker, workers
 from otel_audit.reader import verify_log
 from otel_audit.verify.declared import find_declaration
 from otel_audit.verify.report import VerifyReport
@@ -41,11 +41,11 @@ COUNTS: Final = (700, 800, 400)
 # What a worker runs instead of its work.
 IS_KILLED: Final = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 IS_KILLED_AT_WORK: Final = (
-    "import sys, os, signal; sys.path[:] = {!r}; from otel_audit import workers\n"
+    "import sys, os, signal; sys.path[:] = {!r}; from otel_audit import worker\n"
     "answers = iter(range(1))\n"
-    "send = workers._send\n"
-    "workers._send = lambda *given: send(*given) if next(answers, None) is not None else os.kill(os.getpid(), 9)\n"
-    "workers.serve()"
+    "send = worker.send\n"
+    "worker.send = lambda *given: send(*given) if next(answers, None) is not None else os.kill(os.getpid(), 9)\n"
+    "worker.serve()"
 )
 ANSWERS_NONSENSE: Final = "print('nonsense' * 100, flush=True); import sys; sys.stdin.read()"
 
@@ -127,7 +127,7 @@ class TestReport:
 @pytest.mark.parametrize("code", [IS_KILLED, IS_KILLED_AT_WORK, ANSWERS_NONSENSE], ids=["first", "at-work", "nonsense"])
 def test_a_worker_that_fails_costs_nothing_but_time(log: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a worker is killed, at once or at work, or answers nonsense, the report is that of one process."""
-    monkeypatch.setattr(workers, "_CODE", code)
+    monkeypatch.setattr(worker, "_CODE", code)
     lines = log.read_bytes().split(b"\n")
     log.write_bytes(b"\n".join([*lines[:300], lines[300].replace(b'"success"', b'"failure"'), *lines[301:]]))
     report = verify_log(log, processes=2)
@@ -166,8 +166,8 @@ def test_a_program_needs_no_guard(log: Path) -> None:
 def test_no_worker_outlives_the_program(log: Path, number: signal.Signals) -> None:
     """After Ctrl-C the exit status is 130; after that and after SIGKILL the workers are gone."""
     program = (
-        "import sys; from otel_audit import workers; from otel_audit.cli import main\n"
-        f"workers._CODE = {'import sys; sys.stdin.buffer.read()'!r}\n"
+        "import sys; from otel_audit import worker; from otel_audit.cli import main\n"
+        f"worker._CODE = {'import sys; sys.stdin.buffer.read()'!r}\n"
         "sys.exit(main(['verify', '--processes', '2', sys.argv[1]]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, log], cwd=ROOT, stderr=subprocess.PIPE)
