@@ -20,7 +20,7 @@ from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken, SingleThreadedAgentRuntime
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_audit import AuditInstrumentor, AuditWriteError, acting_as, get_audit_logger, read_log, verify_log
+from otel_audit import AuditInstrumentor, AuditWriteError, acting_as, read_log, verify_log
 from otel_audit.instrument.frameworks import autogen as instrumentation
 from otel_audit.instrument.frameworks.hook import later_modules
 from otel_audit.pipeline.context import current_actors
@@ -29,7 +29,7 @@ from tests.frameworks.autogen_parts import ScriptedModel
 from tests.frameworks.autogen_parts import agent as scripted
 from tests.frameworks.conformance.autogen import DRIVER
 from tests.frameworks.conformance.driver import Call, Script, Turn
-from tests.frameworks.conformance.told import audited, chain, of_kind, pairs, short
+from tests.frameworks.conformance.told import asking, audited, chain, note, of_kind, pairs, short
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "frameworks" / "with_autogen.py"
 
@@ -39,17 +39,6 @@ def instrumented(log: CapturedAudit) -> Iterator[None]:
     """Audit autogen in every test."""
     with audited(DRIVER):
         yield
-
-
-def note(text: str) -> str:
-    """Note a text."""
-    get_audit_logger("program").emit("program.note")
-    return f"noted {text}"
-
-
-def asking(name: str = "note", call_id: str = "c1", **arguments: str) -> tuple[Call, ...]:
-    """Return the turn that has a tool called."""
-    return (Call(name, arguments or {"text": "hello"}, call_id),)
 
 
 def agent(name: str, *turns: Turn, tools: Any = (note,), **options: Any) -> Any:

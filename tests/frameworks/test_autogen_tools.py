@@ -25,8 +25,8 @@ from otel_audit.testing import CapturedAudit
 from tests.frameworks.autogen_parts import ScriptedModel
 from tests.frameworks.conformance.autogen import DRIVER
 from tests.frameworks.conformance.driver import Script
-from tests.frameworks.conformance.told import audited, chain, ending, of_kind, pairs, short
-from tests.frameworks.test_autogen import agent, asking, disk_full, note, noted, run
+from tests.frameworks.conformance.told import asking, audited, chain, ending, note, of_kind, pairs, short
+from tests.frameworks.test_autogen import agent, disk_full, noted, run
 
 
 @pytest.fixture(autouse=True)

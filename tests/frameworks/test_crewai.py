@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_audit import AuditInstrumentor, AuditWriteError, acting_as, get_audit_logger, read_log, verify_log
+from otel_audit import AuditInstrumentor, AuditWriteError, acting_as, read_log, verify_log
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.conformance.crewai import DRIVER
 from tests.frameworks.conformance.driver import Call, Script, Turn
-from tests.frameworks.conformance.told import audited, chain, of_kind, pairs, short
+from tests.frameworks.conformance.told import asking, audited, chain, note, of_kind, pairs, short
 from tests.frameworks.crewai_parts import ScriptedModel, agent, crewai
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in DRIVER.warnings]
@@ -30,17 +30,6 @@ def instrumented(log: CapturedAudit) -> Iterator[None]:
     """Audit crewai in every test."""
     with audited(DRIVER):
         yield
-
-
-def note(text: str) -> str:
-    """Note a text."""
-    get_audit_logger("program").emit("program.note")
-    return f"noted {text}"
-
-
-def asking(name: str = "note", call_id: str = "c1", **arguments: str) -> tuple[Call, ...]:
-    """Return the turn that has a tool called."""
-    return (Call(name, arguments or {"text": "hello"}, call_id),)
 
 
 def clerk(*turns: Turn, role: str = "clerk", tools: Any = (note,), **options: Any) -> Any:

@@ -14,7 +14,7 @@ from otel_audit import AuditInstrumentor, AuditWriteError, acting_as
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.conformance.crewai import DRIVER
 from tests.frameworks.conformance.driver import Script
-from tests.frameworks.conformance.told import audited, chain, of_kind, short
+from tests.frameworks.conformance.told import asking, audited, chain, note, of_kind, short
 from tests.frameworks.crewai_parts import (
     BaseTool,
     MCPServerStdio,
@@ -25,7 +25,7 @@ from tests.frameworks.crewai_parts import (
     tool,
     unregister_before_tool_call_hook,
 )
-from tests.frameworks.test_crewai import REACT, asking, clerk, crew, disk_full, kickoff, note
+from tests.frameworks.test_crewai import REACT, clerk, crew, disk_full, kickoff
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in DRIVER.warnings]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any
 
-from otel_audit import AuditInstrumentor, semconv
+from otel_audit import AuditInstrumentor, get_audit_logger, semconv
 from otel_audit.entry import Entry
-from tests.frameworks.conformance.driver import Driver
+from tests.frameworks.conformance.driver import Call, Driver
 
 PROMPT = "go"
 
@@ -109,3 +109,14 @@ def chain(entry: Entry) -> list[Any]:
     actors = entry.attributes.get(semconv.AUDIT_DELEGATION) or [entry.attributes[semconv.AUDIT_ACTOR_ID]]
     assert isinstance(actors, list)
     return actors
+
+
+def note(text: str) -> str:
+    """Note a text."""
+    get_audit_logger("program").emit("program.note")
+    return f"noted {text}"
+
+
+def asking(name: str = "note", call_id: str = "c1", **arguments: str) -> tuple[Call, ...]:
+    """Return the turn that has a tool called."""
+    return (Call(name, arguments or {"text": "hello"}, call_id),)
