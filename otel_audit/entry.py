@@ -44,6 +44,7 @@ _ORDER: Final = {
         )
     )
 }
+_SHOWN_CHARACTERS: Final = 80  # of a name that is none of the format's
 _REQUIRED: Final = ("seq", "time", "event_name", "attributes", "observed_time")
 _SPAN_CONTEXT: Final = (("trace_id", 32), ("span_id", 16), ("trace_flags", 2))
 _DIGESTS: Final = ("prev_hash", "hash", "hmac")
@@ -193,7 +194,7 @@ def _check_members(members: dict[str, Any], line: bytes) -> None:
     for name in members:
         place = _ORDER.get(name)
         if place is None:
-            raise MalformedLineError(f"unknown member {name!r}")
+            raise MalformedLineError(f"unknown member {name[:_SHOWN_CHARACTERS]!r}")
         if place < last:
             raise MalformedLineError(f"member {name!r} out of order")
         last = place

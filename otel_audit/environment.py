@@ -51,6 +51,8 @@ OTEL_AUDIT_GENAI_SPANS: Final = "OTEL_AUDIT_GENAI_SPANS"
 """``false`` (default); ``true`` records there the spans of other instrumentations for generative AI."""
 OTEL_AUDIT_PROCESSORS: Final = "OTEL_AUDIT_PROCESSORS"
 """``otlp``, ``console`` (to stderr), comma-separated: where records go once they are on disk."""
+OTEL_AUDIT_TRACE_URL: Final = "OTEL_AUDIT_TRACE_URL"
+"""Address at which a trace is shown, with ``{trace_id}`` and perhaps ``{span_id}``. No default: no links."""
 
 MIN_SEGMENT_BYTES: Final = 64 * 1024
 """A segment holds its first and its last entry, and should hold more than those."""
@@ -185,6 +187,15 @@ def genai_spans(environ: Mapping[str, str]) -> bool:
     return _pick(environ, OTEL_AUDIT_GENAI_SPANS, "genai_spans", None, _flag, False)
 
 
+def trace_url(environ: Mapping[str, str]) -> str | None:
+    """Return the template of the address at which a trace is shown; None where there is none.
+
+    Raises:
+        AuditConfigError: No browser opens it as a page, or it does not say where the trace id belongs.
+    """
+    return _pick(environ, OTEL_AUDIT_TRACE_URL, "trace_url", None, _trace_url, None)
+
+
 def as_environment(file: FileSettings, provider: ProviderSettings) -> dict[str, str]:
     """Return the variables that give a child process the same settings."""
     variables = {
@@ -296,6 +307,13 @@ def _processors(value: object) -> tuple[str, ...]:
     if any(name not in ("otlp", "console") for name in names):
         raise ValueError("otlp, console or both, comma-separated")
     return names
+
+
+def _trace_url(value: object) -> str:
+    text = str(value)
+    if "{trace_id}" not in text or not text.lower().startswith(("https://", "http://")):
+        raise ValueError("an address that begins with https:// or http:// and has {trace_id} in it")
+    return text
 
 
 def _text_path(name: str, path: str | os.PathLike[str]) -> str:

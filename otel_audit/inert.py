@@ -1,8 +1,12 @@
 r"""Log content that people look at: nothing in it may move the cursor, hide text or turn it round.
 
 Whoever is audited chooses what stands in the log. Control characters (C0, C1, DEL), line and
-paragraph separators, the marks that change the direction of text, tag characters and lone
-surrogates are shown as ``\n``, ``\t``, ``\r``, ``\u001b``, ``\u{e0001}``. Pure.
+paragraph separators, the marks that change the direction of text, lone surrogates, and all that
+has no shape of its own (Unicode's Default_Ignorable_Code_Point: soft hyphens, joiners, fillers,
+variation selectors, tag characters) are shown as ``\n``, ``\t``, ``\r``, ``\u001b``,
+``\u{e0001}``. Joiners and variation selectors belong to ordinary Persian and Hindi, and to emoji:
+there an escape is read in their place. Else two names could look the same and differ, or carry
+what nobody sees. `visible_in_json` leaves every value what it is. Pure.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ import re
 from typing import Final
 
 UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

@@ -68,7 +68,7 @@ def parse_object(text: str) -> dict[str, object]:
             if len(stack) == 1 and "\\" in text[start:at]:
                 raise StrictJSONError(f"member name {name!r} spelled with an escape")
             if name in inner:
-                raise StrictJSONError(f"member {name!r} twice")
+                raise StrictJSONError(f"member {name[:80]!r} twice")
             if text[at : at + 1] != ":":
                 raise StrictJSONError(f"expected ':' at character {at}")
             at += 1

@@ -6,12 +6,12 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from otel_audit.checkpoint_file import read_checkpoint, write_checkpoint
-from otel_audit.entry import is_time
 from otel_audit.errors import AuditVerifyError
+from otel_audit.line_form import format_time
 from otel_audit.log_files import LogFiles
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.checkpoint import Checkpoint
@@ -57,7 +57,7 @@ def verify_files(
     """
     saved = None if checkpoint_file is None else read_checkpoint(checkpoint_file)
     with contextlib.ExitStack() as stack:
-        now = _format_now()
+        now = format_time(time.time_ns()).decode()
         checksums = log.checksums()
         segments = log.open(stack)
         if not segments:
@@ -87,12 +87,8 @@ class _Asked:
 
     def in_full(self, saved: Checkpoint | None) -> VerifyReport:
         """Verify the whole log, and hold it against a checkpoint that did not help."""
-        anchors = self.question.anchors
-        if saved is None or saved.anchor in anchors:
-            return verify(self.segments, **self._how(anchors, Start()))
-        report = verify(self.segments, **self._how([*anchors, saved.anchor], Start()))
-        # A checkpoint is this program's own, and is not counted as a proof from outside.
-        return replace(report, anchors_matched=report.anchors_matched - 1) if report.intact else report
+        own = () if saved is None else (saved.anchor,)
+        return verify(self.segments, own_anchors=own, **self._how(Start()))
 
     def since(self, start: Start, since: Since) -> VerifyReport | None:
         """Verify from a place on, if that can be judged by itself."""
@@ -103,16 +99,16 @@ class _Asked:
                 f"{self.log.path}: expected anchors from seq {start.seq} on, where this check begins, "
                 f"got one of seq {min(early)}; check the whole log for that"
             )
-        return verify_since(self.segments, start, since, **self._how(anchors, start))
+        return verify_since(self.segments, start, since, **self._how(start))
 
-    def _how(self, anchors: Sequence[Anchor], start: Start) -> dict[str, Any]:
+    def _how(self, start: Start) -> dict[str, Any]:
         question = self.question
         total = sum(segment.size_bytes for segment in self.segments[start.segment :]) - start.offset
         return {
             "path": self.log.path,
             "first_name": self.log.first_name,
             "key": question.key,
-            "anchors": anchors,
+            "anchors": question.anchors,
             "expected_integrity": question.expected_integrity,
             "chain_only": question.chain_only,
             "now": self.now,
@@ -183,10 +179,3 @@ def _missing(path: str) -> VerifyReport:
         remedy=REMEDIES["missing"],
     )
     return VerifyReport(path=path, entries=0, head=None, findings=(finding,), integrity=None)
-
-
-def _format_now() -> str:
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
-    assert is_time(now)
-    return now

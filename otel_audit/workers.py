@@ -24,11 +24,7 @@ from otel_audit.verify.start import Start
 from otel_audit.verify.stitch import Stitches
 from otel_audit.verify.unit import UNIT_BYTES, Terms, Unit, units
 from otel_audit.worker import FAILURE, Answer, Failure, Piece, Task, receive, send, start_worker
-
-MIN_BYTES: Final = 64 << 20
-"""A log shorter than this is read in one piece: workers take some time to begin."""
-MAX_WORKERS: Final = 8
-"""Unless more are asked for."""
+from otel_audit.worker_limits import MAX_WORKERS, MIN_BYTES, processors
 
 _AHEAD: Final = 4  # units under way for each worker: what is done before its turn has to wait
 _LOOK_SECONDS: Final = 0.5  # for Ctrl-C, where nothing else ends a wait
@@ -45,7 +41,7 @@ def worker_count(size_bytes: int, asked: int | None = None) -> int:
         return 0
     if asked is not None:
         return asked
-    return min(_processors(), MAX_WORKERS) if size_bytes >= MIN_BYTES else 0
+    return min(processors(), MAX_WORKERS) if size_bytes >= MIN_BYTES else 0
 
 
 def reading_apart(
@@ -112,11 +108,6 @@ def read_apart(
     except OSError:  # no process, no pipe, no thread to be had
         return None
     return scan
-
-
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _tasks(segments: Sequence[Segment], start: Start, scan: Scan, unit_bytes: int) -> Iterator[Task]:

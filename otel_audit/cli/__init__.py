@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 
 import otel_audit
 from otel_audit.cli.status import INTERRUPTED, PIPE_CLOSED, UNUSABLE
-from otel_audit.cli.text import visible
+from otel_audit.cli.text import tell, visible
 from otel_audit.errors import AuditError
 
 
@@ -64,6 +64,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments without sending their bytes to the terminal."""
 
     def error(self, message: str) -> NoReturn:
+        if sys.stderr is None:  # the usage would go to stdout
+            self.exit(UNUSABLE)
         super().error(visible(message))
 
 
@@ -93,10 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except AuditError as error:
-        _say(f"{error}")
+        tell(str(error))
         return UNUSABLE
     except OSError as error:  # what reads a log raises AuditError: only writing is left
-        _say(f"cannot write the result: {error.strerror or error}")
+        tell(f"cannot write the result: {error.strerror or error}")
         _discard_stdout()
         return UNUSABLE
     return status
@@ -125,11 +127,6 @@ def _escape_what_cannot_be_encoded() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def _say(message: str) -> None:
-    with contextlib.suppress(OSError):
-        print(f"otel-audit: {visible(message)}", file=sys.stderr)
 
 
 def _discard_stdout() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from otel_audit import semconv
 from otel_audit.cli.entry_line import as_line
 from otel_audit.cli.entry_text import labelled
 from otel_audit.entry import Entry
+from otel_audit.log_files import STDIN
 from otel_audit.query.context import search_around
 from otel_audit.query.linked import BEGIN, head_of, link_fault, own_fault
+from otel_audit.query.stdin_copy import copied_stdin
 from otel_audit.reader import open_segments, read_log
 from otel_audit.selection import Selection
 from otel_audit.verify.declared import Declared, find_declaration
@@ -20,10 +24,14 @@ def details(path: str, selection: Selection, wanted: Callable[[Entry], bool]) ->
     """Yield each entry that is wanted, and the lines with what belongs to it.
 
     Args:
-        path: The log.
+        path: The log; stdin is copied to a temporary file first.
         selection: What may be wanted.
         wanted: What is.
     """
+    if path == STDIN:
+        with tempfile.TemporaryDirectory(prefix="otel-audit-") as folder:
+            yield from details(str(copied_stdin(Path(folder))), selection, wanted)
+        return
     with contextlib.ExitStack() as stack:
         declared = find_declaration(open_segments(path, stack))[1]
     before: Entry | None = None

@@ -11,11 +11,11 @@ from typing import BinaryIO, Final
 
 from otel_audit.chain import Head
 from otel_audit.cli import status, verdict
-from otel_audit.cli.arguments import anchor, log_path
+from otel_audit.cli.arguments import anchor, check_stdin_once, log_path
 from otel_audit.cli.own_files import refuse_own_files
 from otel_audit.cli.progress import Progress, progress
 from otel_audit.cli.selecting import add_selection, selection_from
-from otel_audit.cli.text import ascii_json, path_text, plural, visible
+from otel_audit.cli.text import ascii_json, path_text, plural, tell, visible
 from otel_audit.cli.verify import Checked, as_json, status_of
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditError
@@ -92,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the file, say what is in it, and return the exit status."""
     selection = selection_from(arguments)
     _check(arguments, selection)
+    check_stdin_once(arguments.paths)
     for path in arguments.paths:
         refuse_own_files(path, arguments.output)
     if arguments.format == "evidence":
@@ -100,9 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
         with _target(arguments) as file, progress("entries" if arguments.format != "jsonl" else "bytes") as shown:
             said = _write(arguments, selection, file, shown)
     except _NothingError:
-        print(f"otel-audit: {visible(path_text(arguments.paths[0]))}: no entries to export", file=sys.stderr)
+        tell(f"{path_text(arguments.paths[0])}: no entries to export")
         return status.FOUND
-    print(f"{_where(arguments.output)}: {said}", file=sys.stderr if arguments.output == STDOUT else sys.stdout)
+    (tell if arguments.output == STDOUT else print)(f"{_where(arguments.output)}: {said}")
     return status.OK
 
 
@@ -189,11 +190,10 @@ def _extract(arguments: argparse.Namespace, selection: Selection, file: BinaryIO
 
 
 def _rows(paths: list[str], selection: Selection) -> Rows:
+    from otel_audit.query.stream_id import stream_id_of
+
     for path in paths:
-        stream_id = None
-        if path != STDIN:
-            with contextlib.ExitStack() as stack:
-                stream_id = find_declaration(open_segments(path, stack))[1].stream_id
+        stream_id = stream_id_of(path)
         for found in search_log(path, selection, numbered=False):
             yield found.entry, stream_id
 
@@ -222,10 +222,8 @@ def _evidence(arguments: argparse.Namespace) -> int:
     anchors = [] if arguments.anchor is None else [arguments.anchor]
     with new_file(arguments.output, replace=arguments.force) as file, progress("bytes") as shown:
         report = verify_log(path, anchors=anchors)
-        if not report.supported:
-            raise AuditError(f"{path_text(path)}: expected format version 1, got one that is not known: see verify")
-        if not report.segments:
-            raise AuditError(f"{path_text(path)}: expected a log, got no such file")
+        if not report.segments:  # missing, empty, or of a version that is not known
+            raise AuditError(verdict.finding_text(report.findings[0]))
         exit_status = status_of(report, require_anchor=False)
         text = "".join(f"{line}\n" for line in verdict.as_text(report, anchors))
         checked = Checked(path, report, None, exit_status)

@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from otel_audit.compat.hummbl.importing import import_bus_file
 
     as_text = arguments.format == "text"
+    source = visible(path_text(arguments.path))
     kept: list[dict[str, object]] = []
     gone: list[BrokenPipeError] = []
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             kept.append({"line": line, "reason": visible(problem)})
         elif not gone:
             try:
-                print(f"{path_text(arguments.path)}:{line}: {visible(problem)}; kept as it stands")
+                print(f"{source}:{line}: {visible(problem)}; kept as it stands")
             except BrokenPipeError as error:  # nobody reads: that is no reason to stop half-way
                 gone.append(error)
 
@@ -66,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     exit_status = status.OK if done.messages == done.lines else status.FOUND
     if as_text:
         print(
-            f"{path_text(arguments.to)}: {plural(done.messages, 'message')} of {plural(done.lines, 'line')} "
-            f"of {path_text(arguments.path)} (SHA-256 {done.sha256})"
+            f"{visible(path_text(arguments.to))}: {plural(done.messages, 'message')} of {plural(done.lines, 'line')} "
+            f"of {source} (SHA-256 {done.sha256})"
         )
     else:
         result = {

@@ -19,11 +19,12 @@ class Progress:
 
     Args:
         unit: Of what is counted: ``bytes``, or a noun in the plural.
+        quiet: Draw nothing, on a terminal either.
     """
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, *, quiet: bool = False) -> None:
         self._unit = unit
-        self._shown = sys.stderr is not None and sys.stderr.isatty()
+        self._shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
         self._drawn = False
         self._begun = time.monotonic()
         self._next = self._begun + _EVERY_SECONDS
@@ -54,9 +55,9 @@ class Progress:
 
 
 @contextlib.contextmanager
-def progress(unit: str) -> Iterator[Progress]:
+def progress(unit: str, *, quiet: bool = False) -> Iterator[Progress]:
     """Show progress while the body runs; nothing of it is left behind, after Ctrl-C either."""
-    shown = Progress(unit)
+    shown = Progress(unit, quiet=quiet)
     try:
         yield shown
     finally:

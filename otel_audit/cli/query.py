@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
 from otel_audit.cli import status
-from otel_audit.cli.arguments import log_path
+from otel_audit.cli.arguments import check_stdin_once, log_path, whole_number
 from otel_audit.cli.entry_line import as_line, stdout_is_coloured
-from otel_audit.cli.selecting import add_selection, count_argument, selection_from
-from otel_audit.cli.text import path_text, visible
+from otel_audit.cli.selecting import add_selection, selection_from
+from otel_audit.cli.text import path_text, tell
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditError
-from otel_audit.log_files import STDIN
 from otel_audit.query.parallel import search
 from otel_audit.selection import Selection
 
@@ -94,14 +92,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many there are of each: a member (event_name), a short name (actor, action, outcome, target, "
         "decision, phase, ...), hour, day, or a path as of --attribute",
     )
-    shown.add_argument("--limit", type=count_argument, metavar="N", help="no more than N entries, or groups")
+    shown.add_argument("--limit", type=whole_number(), metavar="N", help="no more than N entries, or groups")
     shown.add_argument(
-        "-A", type=count_argument, default=0, dest="after", metavar="N", help="and N entries behind each"
+        "-A", type=whole_number(), default=0, dest="after", metavar="N", help="and N entries behind each"
     )
     shown.add_argument(
-        "-B", type=count_argument, default=0, dest="before", metavar="N", help="and N entries before each"
+        "-B", type=whole_number(), default=0, dest="before", metavar="N", help="and N entries before each"
     )
-    shown.add_argument("-C", type=count_argument, default=0, dest="around", metavar="N", help="both")
+    shown.add_argument("-C", type=whole_number(), default=0, dest="around", metavar="N", help="both")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -122,8 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     if shown:
         return status.OK
     if not arguments.count:
-        where = ", ".join(visible(path_text(path)) for path in arguments.paths)
-        print(f"otel-audit: {where}: nothing found", file=sys.stderr)
+        tell(f"{', '.join(map(path_text, arguments.paths))}: nothing found")
     return status.FOUND
 
 
@@ -159,10 +156,11 @@ def _around(paths: list[str], selection: Selection, before: int, after: int, lim
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.paths.count(STDIN) > 1:
-        raise AuditError("expected - (stdin) once, got it more often")
+    check_stdin_once(arguments.paths)
     if arguments.sql is not None and (arguments.where is not None or arguments.count or arguments.group_by):
         raise AuditError("--sql: expected the whole query in it, got --where, --count or --group-by, too")
+    if arguments.count and not arguments.group_by and arguments.limit is not None:
+        raise AuditError("--limit: expected entries or groups that are listed, got --count alone")
     around = arguments.before or arguments.after or arguments.around
     if around and (arguments.sql is not None or arguments.where is not None or arguments.count or arguments.group_by):
         raise AuditError("-A, -B, -C: expected entries that are listed, got --where, --sql, --count or --group-by, too")

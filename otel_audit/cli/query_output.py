@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime as dt
 import io
@@ -15,8 +14,6 @@ from itertools import chain
 from otel_audit.cli.text import ascii_json
 from otel_audit.entry import Entry
 from otel_audit.inert import visible_in_json
-from otel_audit.log_files import STDIN
-from otel_audit.reader import open_segments
 
 
 def print_lines(entries: Iterable[Entry]) -> int:
@@ -70,20 +67,13 @@ def print_csv(entries: Iterable[tuple[Entry, str]]) -> int:
 
 
 def _with_streams(entries: Iterable[tuple[Entry, str]]) -> Iterator[tuple[Entry, str | None]]:
+    from otel_audit.query.stream_id import stream_id_of
+
     streams: dict[str, str | None] = {}
     for entry, path in entries:
         if path not in streams:
-            streams[path] = _stream_id(path)
+            streams[path] = stream_id_of(path)
         yield entry, streams[path]
-
-
-def _stream_id(path: str) -> str | None:
-    from otel_audit.verify.declared import find_declaration
-
-    if path == STDIN:
-        return None
-    with contextlib.ExitStack() as stack:
-        return find_declaration(open_segments(path, stack))[1].stream_id
 
 
 def print_csv_rows(names: Sequence[str], rows: Iterable[Sequence[object]]) -> int:

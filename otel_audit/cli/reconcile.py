@@ -9,7 +9,6 @@ from otel_audit.cli import reconcile_text, status
 from otel_audit.cli.arguments import log_path
 from otel_audit.cli.progress import progress
 from otel_audit.cli.text import ascii_json
-from otel_audit.errors import AuditError
 from otel_audit.reconcile import reconcile
 
 SUMMARY: Final = "compare a log with collectors' copies"
@@ -51,16 +50,9 @@ def add_copies(parser: argparse.ArgumentParser, name: str, metavar: str) -> None
     )
 
 
-def check_copies(copies: list[str]) -> None:
-    """Refuse what cannot be read twice (AuditError)."""
-    if copies.count("-") > 1:
-        raise AuditError("stdin can be read once: expected one -, got several")
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print the findings and the verdict, and return the exit status."""
-    check_copies(arguments.copies)
-    with progress("bytes") as shown:
+    with progress("bytes", quiet=arguments.quiet) as shown:
         report = reconcile(arguments.path, arguments.copies, progress=shown)
     exit_status = status.OK if report.agrees else status.FOUND
     if arguments.quiet:

@@ -72,7 +72,7 @@ def as_json(report: ReconcileReport, copies: list[str], exit_status: int) -> dic
             "records": report.records,
             "foreign": report.foreign,
             "other_logs": report.others,
-            "unplaced": report.unplaced,
+            "unlinked": report.unlinked,
             "torn": report.torn,
             "unreadable": report.unreadable,
             "unreadable_first": None if report.unreadable_first is None else path_text(report.unreadable_first),
@@ -109,9 +109,9 @@ def _notes(report: ReconcileReport) -> Iterator[str]:
         yield f"{plural(report.doubles, 'double')}: at-least-once delivery"
     if report.others:
         yield f"{plural(report.others, 'entry', 'entries')} of other logs, left out"
-    if report.unplaced:
+    if report.unlinked:
         yield (
-            f"{plural(report.unplaced, 'entry', 'entries')} without a stream id that no chain leads to: of other "
+            f"{plural(report.unlinked, 'entry', 'entries')} without a stream id that no chain leads to: of other "
             "logs, or behind entries that no copy has"
         )
     if report.foreign:

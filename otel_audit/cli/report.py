@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
 from typing import Final
 
 from otel_audit.cli import status, verdict
-from otel_audit.cli.arguments import add_anchors, anchors_from, log_path
+from otel_audit.cli.arguments import add_anchors, anchors_from, log_path, whole_number
 from otel_audit.cli.own_files import refuse_own_files
 from otel_audit.cli.progress import progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import path_text, plural, visible
-from otel_audit.cli.trace_link import OTEL_AUDIT_TRACE_URL
-from otel_audit.errors import AuditError
+from otel_audit.environment import trace_url
+from otel_audit.errors import AuditError, AuditRecordError
+from otel_audit.line_form import format_time
 from otel_audit.query.new_file import new_file
 from otel_audit.reader import verify_log
 from otel_audit.report.report import DEFAULT_MAX_ENTRIES, write_report
-from otel_audit.selection import Selection
+from otel_audit.selection import Selection, ValuePath
 from otel_audit.verify.anchors import parse_anchor
 
 STDOUT: Final = "-"
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title", metavar="TEXT", help="title of the page (default: the log's name)")
     parser.add_argument(
         "--max-entries",
-        type=_count,
+        type=whole_number(1, 9_999_999),
         default=DEFAULT_MAX_ENTRIES,
         metavar="N",
         help=f"how many entries the page carries at most (default: {DEFAULT_MAX_ENTRIES:,})",
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Verify the log, write its page, and return the exit status."""
     selection = selection_from(arguments)
     anchors = anchors_from(arguments)
-    trace_url = _trace_url(os.environ)
+    template = trace_url(os.environ)
     if arguments.output == STDOUT:
         raise AuditError("-o: expected the name of a file, got stdout")
     refuse_own_files(arguments.path, arguments.output)
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             selection=selection,
             selection_text=_selection_text(selection),
             max_entries=arguments.max_entries,
-            trace_url=trace_url,
+            trace_url=template,
             told=told,
         )
     print(f"{visible(path_text(arguments.output))}: {plural(report.entries, 'entry', 'entries')}", flush=True)
@@ -98,28 +98,26 @@ def _selection_text(selection: Selection) -> str:
     parts = []
     for name in Selection.__slots__:
         value = getattr(selection, name)
-        if value is not None and value != ():
-            said = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            parts.append(f"{name.removesuffix('_ns').removesuffix('s').replace('_', ' ')} {said}")
+        if value is None or value == ():
+            continue
+        if name.endswith("_ns"):
+            said = _time_text(value)
+        elif name == "attributes":
+            said = ", ".join(_attribute_text(path, wanted) for path, wanted in value)
+        else:
+            said = ", ".join(value) if isinstance(value, tuple) else str(value)
+        parts.append(f"{name.removesuffix('_ns').removesuffix('s').replace('_', ' ')} {said}")
     return "; ".join(parts)
 
 
-def _trace_url(environ: Mapping[str, str]) -> str | None:
-    """Return the address of a trace; only one that a browser opens as a page.
-
-    Raises:
-        AuditError: It is another, or it does not say where the trace id belongs.
-    """
-    template = environ.get(OTEL_AUDIT_TRACE_URL, "").strip()
-    if not template:
-        return None
-    if "{trace_id}" not in template or not template.lower().startswith(("https://", "http://")):
-        expected = "an address that begins with https:// or http:// and has {trace_id} in it"
-        raise AuditError(f"{OTEL_AUDIT_TRACE_URL}: expected {expected}, got {template!r}")
-    return template
+def _time_text(time_ns: int) -> str:
+    try:
+        return format_time(time_ns).decode()
+    except AuditRecordError:  # a time zone leads out of the years that a log can hold
+        return "the year 1" if time_ns < 0 else "the year 10000"
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:8]) >= 1 and len(text) <= 7):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 9,999,999, got {text!r}")
-    return int(text)
+def _attribute_text(path: ValuePath, wanted: str | None) -> str:
+    """Return what `otel_audit.selection.parse_path` was given, and the value."""
+    text = "/".join(part.replace("~", "~0").replace("/", "~1") for part in path)
+    return text if wanted is None else f"{text}={wanted}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from typing import Final
 
 from otel_audit.cli import status
-from otel_audit.cli.arguments import log_path
+from otel_audit.cli.arguments import log_path, whole_number
 from otel_audit.cli.progress import progress
-from otel_audit.cli.reconcile import check_copies
-from otel_audit.cli.text import path_text, plural, visible
+from otel_audit.cli.text import path_text, plural, tell, visible
+from otel_audit.errors import AuditError
 from otel_audit.reconcile import SeqRange, reconcile
 
 SUMMARY: Final = "send entries of a log by OTLP once more"
@@ -33,7 +32,7 @@ exit status:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("path", metavar="LOG", type=log_path, help="a log, a segment of one, or a folder")
-    parser.add_argument("--after", type=_seq, metavar="SEQ", help="entries behind this one; 0: all")
+    parser.add_argument("--after", type=whole_number(), metavar="SEQ", help="entries behind this one; 0: all")
     parser.add_argument(
         "--missing-from",
         action="append",
@@ -47,8 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Send, print how many were taken, and return the exit status."""
     if arguments.after is None and not arguments.missing_from:
-        print("otel-audit: expected --after SEQ or --missing-from COPY, got neither", file=sys.stderr)
-        return status.UNUSABLE
+        raise AuditError("expected --after SEQ or --missing-from COPY, got neither")
     # here, not above: the other commands run without the SDK
     from otel_audit.pipeline.otlp_exporter import make_exporter
     from otel_audit.pipeline.resend import NotAcknowledgedError, Resend, Sent
@@ -65,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
                     shown(done.entries, resend.total)
         except (NotAcknowledgedError, KeyboardInterrupt) as error:
             if isinstance(error, NotAcknowledgedError):
-                print(f"otel-audit: {visible(str(error))}", file=sys.stderr)
+                tell(str(error))
             taken = f"{done.entries:,} of {plural(resend.total, 'entry', 'entries')}"
             print(f"{path}: {taken} taken; go on with --after {done.last_seq}", flush=True)
             if isinstance(error, KeyboardInterrupt):
@@ -74,22 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{path}: {plural(done.entries, 'entry', 'entries')} taken by the endpoint", flush=True)
     if resend.malformed:
         left = plural(resend.malformed, "line is no entry and was", "lines are no entries and were")
-        print(f"otel-audit: {path}: {left} not sent: otel-audit verify says why", file=sys.stderr)
+        tell(f"{path}: {left} not sent: otel-audit verify says why")
     if resend.unsendable:
         left = plural(resend.unsendable, "entry has a time", "entries have times")
-        print(f"otel-audit: {path}: {left} that OTLP cannot hold: not sent", file=sys.stderr)
+        tell(f"{path}: {left} that OTLP cannot hold: not sent")
     return status.FOUND if resend.malformed or resend.unsendable else status.OK
 
 
 def _missing(arguments: argparse.Namespace) -> list[SeqRange] | None:
     if not arguments.missing_from:
         return None
-    check_copies(arguments.missing_from)
     with progress("bytes") as shown:
         return list(reconcile(arguments.path, arguments.missing_from, progress=shown).missing.ranges())
-
-
-def _seq(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 16:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-    return int(text)

@@ -7,9 +7,9 @@ import datetime as dt
 import re
 from typing import Final
 
+from otel_audit.cli.arguments import span_id, trace_id, whole_number
 from otel_audit.selection import Selection, ValuePath, parse_path
 
-_ID: Final = {"trace": re.compile(r"[0-9a-f]{32}"), "span": re.compile(r"[0-9a-f]{16}")}
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _MOMENT: Final = re.compile(
@@ -20,13 +20,6 @@ _MOMENT: Final = re.compile(
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _WORDS: Final = {"today": 0, "yesterday": 1}
-
-
-def count_argument(text: str) -> int:
-    """Return an argument that is a whole number, 0 or more."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 16:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +37,10 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         ("--target", "targets", "ID", "what was acted upon"),
     ):
         group.add_argument(option, dest=name, action="append", default=[], metavar=metavar, help=told)
-    group.add_argument("--trace-id", type=_trace_id, metavar="ID", help="of this trace: 32 hexadecimal digits")
-    group.add_argument("--span-id", type=_span_id, metavar="ID", help="of this span: 16 hexadecimal digits")
+    group.add_argument("--trace-id", type=trace_id, metavar="ID", help="of this trace: 32 hexadecimal digits")
+    group.add_argument("--span-id", type=span_id, metavar="ID", help="of this span: 16 hexadecimal digits")
     group.add_argument(
-        "--min-severity", type=_integer, dest="min_severity_number", metavar="N", help="severity_number N or more"
+        "--min-severity", type=whole_number(), dest="min_severity_number", metavar="N", help="severity_number N or more"
     )
     group.add_argument(
         "--since",
@@ -57,8 +50,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         help="from then on: RFC 3339, a date, 2h (ago; s m h d w), today, yesterday",
     )
     group.add_argument("--until", type=moment, dest="until_ns", metavar="TIME", help="before then; as --since")
-    group.add_argument("--since-seq", type=_integer, metavar="N", help="from this place in the chain on")
-    group.add_argument("--until-seq", type=_integer, metavar="N", help="up to this place in the chain")
+    group.add_argument("--since-seq", type=whole_number(), metavar="N", help="from this place in the chain on")
+    group.add_argument("--until-seq", type=whole_number(), metavar="N", help="up to this place in the chain")
     group.add_argument(
         "--attribute",
         dest="attributes",
@@ -131,24 +124,3 @@ def _attribute(text: str) -> tuple[ValuePath, str | None]:
     if not path:
         raise argparse.ArgumentTypeError(f"expected PATH or PATH=VALUE, got {text!r}")
     return parse_path(path), value if given else None
-
-
-def _integer(text: str) -> int:
-    if re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) is None:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)
-
-
-def _trace_id(text: str) -> str:
-    return _id(text, "trace")
-
-
-def _span_id(text: str) -> str:
-    return _id(text, "span")
-
-
-def _id(text: str, of: str) -> str:
-    digits = text.lower()
-    if _ID[of].fullmatch(digits) is None:
-        raise argparse.ArgumentTypeError(f"expected {16 * (1 + (of == 'trace'))} hexadecimal digits, got {text!r}")
-    return digits

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from otel_audit import semconv
 from otel_audit.cli import status, unfinished_text
-from otel_audit.cli.arguments import log_path
+from otel_audit.cli.arguments import log_path, span_id, trace_id, whole_number
 from otel_audit.cli.entry_details import details
 from otel_audit.cli.entry_text import as_text, labelled
-from otel_audit.cli.text import ascii_json, visible
+from otel_audit.cli.text import ascii_json, path_text, tell
 from otel_audit.cli.trace_link import trace_link
 from otel_audit.entry import Entry
 from otel_audit.reader import read_log
@@ -43,13 +42,15 @@ exit status:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("path", metavar="PATH", type=log_path, help="a log, a segment of one, or a folder")
+    parser.add_argument("path", metavar="PATH", type=log_path, help="a log, a segment of one, a folder, or - for stdin")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--seq", type=_positive, metavar="N", help="the entry with this place in the chain")
+    which.add_argument("--seq", type=whole_number(1), metavar="N", help="the entry with this place in the chain")
     which.add_argument("--record-id", metavar="ID", help="the record with this id, and the outcome of that intent")
-    which.add_argument("--trace-id", type=str.lower, metavar="ID", help="all entries of one trace")
-    which.add_argument("--span-id", type=str.lower, metavar="ID", help="all entries of one span")
-    which.add_argument("--last", type=_positive, metavar="N", help="the last N entries (of those open, with --open)")
+    which.add_argument("--trace-id", type=trace_id, metavar="ID", help="all entries of one trace")
+    which.add_argument("--span-id", type=span_id, metavar="ID", help="all entries of one span")
+    which.add_argument(
+        "--last", type=whole_number(1), metavar="N", help="the last N entries (of those open, with --open)"
+    )
     parser.add_argument("--open", action="store_true", help="only intents without an outcome: actions that never ended")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json: JSON Lines")
 
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         shown += 1
     if shown:
         return status.OK
-    print(f"otel-audit: {visible(arguments.path)}: no entries to show", file=sys.stderr)
+    tell(f"{path_text(arguments.path)}: no entries to show")
     return status.FOUND
 
 
@@ -121,7 +122,7 @@ def _selection(arguments: argparse.Namespace) -> Selection:
 
 def _matches(entry: Entry, arguments: argparse.Namespace) -> bool:
     if arguments.seq is not None:
-        return entry.seq == int(arguments.seq)
+        return bool(entry.seq == arguments.seq)
     if arguments.span_id is not None:
         return bool(entry.span_id == arguments.span_id)
     return arguments.record_id is None or arguments.record_id in (
@@ -133,9 +134,3 @@ def _matches(entry: Entry, arguments: argparse.Namespace) -> bool:
 def _text(entry: Entry, name: str) -> str:
     # a forged entry can have anything there, also what cannot be a key
     return str(entry.attributes.get(name))
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from otel_audit.cli import status
-from otel_audit.cli.arguments import log_path
+from otel_audit.cli.arguments import check_stdin_once, log_path, whole_number
 from otel_audit.cli.progress import progress
-from otel_audit.cli.selecting import add_selection, count_argument, selection_from
+from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.table import cell
 from otel_audit.cli.text import ascii_json, path_text, plural, visible
 from otel_audit.query.statistics import Extent, Statistics, Values, measure
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="LOG", type=log_path, help="a log, a segment of one, a folder, or - for stdin"
     )
-    parser.add_argument("--top", type=count_argument, default=10, metavar="N", help="values of each kind (default: 10)")
+    parser.add_argument("--top", type=whole_number(), default=10, metavar="N", help="values of each kind (default: 10)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     add_selection(parser)
 
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure each log, print what it amounts to, and return the exit status."""
     selection = selection_from(arguments)
+    check_stdin_once(arguments.paths)
     measured = []
     for number, path in enumerate(arguments.paths):
         with progress("bytes") as shown:

@@ -8,7 +8,7 @@ from typing import Final
 OK: Final = 0
 """No error was found, or something was shown."""
 FOUND: Final = 1
-"""Tampering, loss, a missing or empty log; of ``show``: nothing to show."""
+"""Tampering, loss, a missing or empty log; of what looks for entries: there are none."""
 UNUSABLE: Final = 2
 """Wrong usage, a file that cannot be read, a format version that is not known."""
 UNANCHORED: Final = 3

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from otel_audit.cli import status
-from otel_audit.cli.arguments import log_path
+from otel_audit.cli.arguments import log_path, whole_number
 from otel_audit.cli.entry_line import alarm, as_line, is_coloured, stdout_is_coloured
 from otel_audit.cli.query_output import print_lines
-from otel_audit.cli.selecting import add_selection, count_argument, selection_from
-from otel_audit.cli.text import path_text, visible
+from otel_audit.cli.selecting import add_selection, selection_from
+from otel_audit.cli.text import path_text, tell
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditVerifyError
 from otel_audit.log_files import STDIN, find_log
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         "--lines",
-        type=count_argument,
+        type=whole_number(),
         default=10,
         metavar="N",
         help="begin with the last N entries (default: 10)",
@@ -102,9 +102,10 @@ def _print(entry: Entry, form: str, *, colour: bool) -> None:
 
 def _shout(each: Break) -> None:
     seq = "" if each.seq is None else f"seq {each.seq}: "
-    text = visible(f"{path_text(each.path)}: at byte {each.offset}: {seq}{each.told}")
-    with contextlib.suppress(OSError):
-        print(alarm(f"otel-audit: THE CHAIN BREAKS HERE: {text}", colour=is_coloured(sys.stderr)), file=sys.stderr)
+    tell(
+        f"THE CHAIN BREAKS HERE: {path_text(each.path)}: at byte {each.offset}: {seq}{each.told}",
+        lambda line: alarm(line, colour=is_coloured(sys.stderr)),
+    )
 
 
 def _pause() -> bool:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
+from collections.abc import Callable
 
 from otel_audit.inert import visible
 
-__all__ = ["ascii_json", "path_text", "plural", "visible", "visible_json"]
+__all__ = ["ascii_json", "path_text", "plural", "tell", "visible", "visible_json"]
+
+
+def tell(message: str, dressed: Callable[[str], str] = str) -> None:
+    """Say something on stderr, as this program; nothing where that is closed, or cannot be written.
+
+    Args:
+        message: Made harmless here.
+        dressed: Gives the whole line its colour.
+    """
+    if sys.stderr is None:  # print would take stdout for it
+        return
+    with contextlib.suppress(OSError):
+        print(dressed(f"otel-audit: {visible(message)}"), file=sys.stderr)
 
 
 def visible_json(value: object) -> str:

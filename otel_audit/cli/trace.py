@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from otel_audit import semconv
 from otel_audit.cli import status
-from otel_audit.cli.arguments import log_path
-from otel_audit.cli.reconcile import check_copies
+from otel_audit.cli.arguments import check_stdin_once, log_path, trace_id
 from otel_audit.cli.spans import Span, read_spans
-from otel_audit.cli.text import plural, visible, visible_json
+from otel_audit.cli.text import plural, tell, visible, visible_json
 from otel_audit.entry import Entry
 from otel_audit.line_form import parse_time
 from otel_audit.reader import read_log
@@ -33,14 +30,13 @@ exit status:
   1    there are none
   2    wrong usage, or a file that cannot be read"""
 
-_ID: Final = re.compile(r"[0-9a-f]{32}")
 _MAX_INDENT: Final = 40
 Child = tuple[int, "Span | Entry"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
-    parser.add_argument("trace_id", metavar="ID", type=_trace_id, help="the trace's id: 32 hexadecimal digits")
+    parser.add_argument("trace_id", metavar="ID", type=trace_id, help="the trace's id: 32 hexadecimal digits")
     parser.add_argument("paths", nargs="+", metavar="LOG", type=log_path, help="a log, a segment of one, or a folder")
     parser.add_argument(
         "--spans",
@@ -54,14 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the trace, and return the exit status."""
-    check_copies(arguments.spans)
-    trace_id: str = arguments.trace_id
-    spans = read_spans(arguments.spans, trace_id)
-    entries = [entry for path in arguments.paths for entry in read_log(path, trace_id=trace_id)]
+    wanted: str = arguments.trace_id
+    check_stdin_once([*arguments.paths, *arguments.spans])
+    spans = read_spans(arguments.spans, wanted)
+    entries = [entry for path in arguments.paths for entry in read_log(path, trace_id=wanted)]
     if not spans and not entries:
-        print(f"otel-audit: {trace_id}: no spans and no entries of this trace", file=sys.stderr)
+        tell(f"{wanted}: no spans and no entries of this trace")
         return status.FOUND
-    print(f"trace {trace_id}: {plural(len(spans), 'span')}, {plural(len(entries), 'entry', 'entries')}")
+    print(f"trace {wanted}: {plural(len(spans), 'span')}, {plural(len(entries), 'entry', 'entries')}")
     for line in tree(spans, entries):
         print(line)
     return status.OK
@@ -140,9 +136,3 @@ def _shown(value: object) -> str:
     if value is None:
         return ""
     return visible(value) if isinstance(value, str) else visible_json(value)
-
-
-def _trace_id(text: str) -> str:
-    if _ID.fullmatch(text.lower()) is None:
-        raise argparse.ArgumentTypeError(f"expected 32 hexadecimal digits, got {text!r}")
-    return text.lower()

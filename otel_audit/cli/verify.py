@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_audit.cli import extract_text, status, verdict
-from otel_audit.cli.arguments import add_anchors, anchors_from, log_path
+from otel_audit.cli.arguments import add_anchors, anchors_from, log_path, whole_number
 from otel_audit.cli.progress import progress
-from otel_audit.cli.text import ascii_json, path_text, visible
+from otel_audit.cli.text import ascii_json, path_text, tell, visible
 from otel_audit.errors import AuditError
 from otel_audit.reader import verify_log
 from otel_audit.reconcile import CopyAnchors, copy_anchors
@@ -40,7 +37,6 @@ exit status:
 Of several logs, 1 outweighs 2, and 2 outweighs 3."""
 
 _MAX_PROCESSES: Final = 64
-_SEQ: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument(
         "--since-seq",
-        type=seq,
+        type=whole_number(1),
         metavar="N",
         help="begin at the entry N; what is before is not looked at",
     )
@@ -94,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--processes",
-        type=process_count,
+        type=whole_number(1, _MAX_PROCESSES),
         metavar="N",
         help="how many read a log (default: one for each processor, eight at most; one where the log is short)",
     )
@@ -112,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise AuditError(f"a seq or a checkpoint is that of one log: expected one PATH, got {len(arguments.paths)}")
     copied = None
     if arguments.anchor_copies:
-        with progress("bytes") as shown:
+        with progress("bytes", quiet=arguments.quiet) as shown:
             copied = copy_anchors(arguments.paths[0], arguments.anchor_copies, shown)
         anchors += [f"{one.seq}:{one.hash}" for one in copied.anchors]
     checked = []
@@ -137,7 +133,7 @@ def check(path: str, anchors: list[str], arguments: argparse.Namespace, copied: 
                 raise AuditError(f"{path_text(path)}: an extract is checked whole: expected no seq and no checkpoint")
             exit_status = extract_text.status_of(extract, require_anchor=arguments.require_anchor)
             return Checked(path, None, None, exit_status, extract)
-        with contextlib.nullcontext() if arguments.quiet else progress("bytes") as shown:
+        with progress("bytes", quiet=arguments.quiet) as shown:
             report = verify_log(
                 path,
                 hmac_key_file=arguments.hmac_key_file,
@@ -185,28 +181,11 @@ def as_json(checked: list[Checked], anchors_given: int, exit_status: int) -> dic
     return result
 
 
-def seq(text: str) -> int:
-    """Return an argument that is the ``seq`` of an entry."""
-    if _SEQ.fullmatch(text) is None:
-        raise argparse.ArgumentTypeError(f"expected the seq of an entry, got {text!r}")
-    return int(text)
-
-
-def process_count(text: str) -> int:
-    """Return an argument that is a number of processes."""
-    if not (len(text) < 3 and text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PROCESSES):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {_MAX_PROCESSES}, got {text!r}")
-    return int(text)
-
-
 def _tell_of_no_checkpoint(report: VerifyReport | None) -> None:
     """Say that nothing was noted of a log without errors that is not proven intact."""
     if report is not None and report.supported and not report.errors and not report.intact:
-        print(
-            f"otel-audit: {visible(path_text(report.path))}: no checkpoint was written: expected integrity mode "
-            f"chain, got {report.integrity}",
-            file=sys.stderr,
-        )
+        expected = f"expected integrity mode chain, got {report.integrity}"
+        tell(f"{path_text(report.path)}: no checkpoint was written: {expected}")
 
 
 def _print_text(one: Checked, anchors: list[str], *, quiet: bool, part: bool) -> None:
@@ -215,7 +194,7 @@ def _print_text(one: Checked, anchors: list[str], *, quiet: bool, part: bool) ->
         for line in lines:
             print(line)
     elif one.report is None:
-        print(f"otel-audit: {visible(one.error or '')}", file=sys.stderr)
+        tell(one.error or "")
     elif not quiet:
         for line in verdict.as_text(one.report, anchors, part=part):
             print(line)

@@ -64,6 +64,7 @@ def _address(given: str | None, protocol: str) -> tuple[str, int] | str:
     try:
         parts = urlsplit(given if "://" in given else f"//{given}")
         host = parts.hostname
+        (host or "").encode("idna")  # as the resolver does; UnicodeError is a ValueError
     except ValueError:
         host = None
     if host is None:

@@ -35,30 +35,33 @@ class Program:
     @property
     def script(self) -> str | None:
         """The path of the file that is run; None where it is a module, code, or what is typed in."""
-        arguments = iter(self.arguments)
-        for argument in arguments:
-            option = _OPTION.fullmatch(argument)
-            if option is None:
-                return argument
-            if argument == "-" or option[2] in ("c", "m"):
-                return None
-            if argument == _WITH_VALUE or (option[2] and not option[3]):
-                next(arguments, None)
-        return None
+        return self._read()[1]
 
     @property
     def ignores_environment(self) -> bool:
-        """Whether the interpreter is told to leave aside what ``opentelemetry-instrument`` puts in its way."""
+        """Whether the interpreter is told to leave aside what ``opentelemetry-instrument`` puts in its way.
+
+        That is a ``sitecustomize`` in ``PYTHONPATH``: ``-E`` and ``-I`` do not look there, ``-S`` imports none.
+        """
+        return not set(self._read()[0]).isdisjoint("EIS")
+
+    def _read(self) -> tuple[str, str | None]:
+        """Return the interpreter's own flags, and the file that it runs."""
+        flags = ""
         arguments = iter(self.arguments)
         for argument in arguments:
+            if argument == "--":
+                file = next(arguments, "-")
+                return flags, None if file == "-" else file
             option = _OPTION.fullmatch(argument)
-            if option is None or option[2] in ("c", "m"):
-                return False
-            if set(option[1]) & set("EIS"):
-                return True
-            if option[2] and not option[3]:
+            if option is None:
+                return flags, argument
+            flags += option[1]
+            if argument == "-" or option[2] in ("c", "m"):
+                return flags, None
+            if argument == _WITH_VALUE or (option[2] and not option[3]):
                 next(arguments, None)
-        return False
+        return flags, None
 
 
 def find_program(command: Sequence[str]) -> Program:
@@ -98,7 +101,10 @@ def _interpreter_of(script: str) -> str | None:
         return None
     words = head[0][2:].split()
     if words and os.path.basename(words[0]) == "sh" and len(head) > 1 and head[1].startswith("'''exec' "):
-        words = shlex.split(head[1].removeprefix("'''exec' "))[:1]  # a path that is too long for the first line
+        try:
+            words = shlex.split(head[1].removeprefix("'''exec' "))[:1]  # a path too long for the first line
+        except ValueError:  # a quote that is not closed
+            return None
     if words and os.path.basename(words[0]) == "env":
         words = [shutil.which(word) or word for word in words[1:] if not word.startswith("-")]
     return words[0] if words and _PYTHON.match(os.path.basename(words[0])) else None

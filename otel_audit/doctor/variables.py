@@ -10,8 +10,6 @@ from otel_audit import environment
 from otel_audit.doctor.check import Check
 
 _PREFIX: Final = "OTEL_AUDIT_"
-_OTHERS: Final = frozenset({"TRACE_URL"})
-"""What the commands that print links read."""
 
 
 def check_variables(environ: Mapping[str, str]) -> Iterator[Check]:
@@ -19,7 +17,7 @@ def check_variables(environ: Mapping[str, str]) -> Iterator[Check]:
     settings = {value.removeprefix(_PREFIX) for name, value in vars(environment).items() if name.startswith(_PREFIX)}
     for name in sorted(name for name in environ if name.startswith(_PREFIX)):
         word = name.removeprefix(_PREFIX)
-        if word not in settings | _OTHERS and not word.startswith("TEST_"):
+        if word not in settings:
             near = get_close_matches(word, sorted(settings), 1)
             meant = f"; is {_PREFIX}{near[0]} meant?" if near else ""
             yield Check("environment", "note", name, f"is no setting of otel-audit, and nothing reads it{meant}")

@@ -14,9 +14,9 @@ and forked children need none.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from opentelemetry.context import get_current, set_value
@@ -26,9 +26,6 @@ from otel_audit.instrument.frameworks.act import Act
 from otel_audit.instrument.live_span import current_key, live_span, spans_from, tell_spans
 from otel_audit.pipeline.action import AuditAction
 from otel_audit.pipeline.context import made_current
-
-T = TypeVar("T")
-
 
 _NOWHERE: Final = nullcontext()
 _of_action: WeakKeyDictionary[AuditAction, UnderWay] = WeakKeyDictionary()
@@ -98,33 +95,3 @@ def inside(action: AuditAction) -> AbstractContextManager[object]:
     """Return the context in which an act goes on: a span that begins in it may be the act's."""
     act = _of_action.get(action) if _listeners else None
     return _NOWHERE if act is None else made_current(set_value(CURRENT, act))
-
-
-def steps(iterator: Iterable[T], action: AuditAction) -> Iterable[T]:
-    """Return an iterator each of whose steps is made inside of an act; its consumer never is."""
-    return _steps(iter(iterator), action) if _listeners else iterator
-
-
-def asteps(iterator: AsyncIterable[T], action: AuditAction) -> AsyncIterable[T]:
-    """As `steps`, for async iterators."""
-    return _asteps(aiter(iterator), action) if _listeners else iterator
-
-
-def _steps(iterator: Iterator[T], action: AuditAction) -> Iterator[T]:
-    while True:
-        with inside(action):
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
-        yield item
-
-
-async def _asteps(iterator: AsyncIterator[T], action: AuditAction) -> AsyncIterator[T]:
-    while True:
-        with inside(action):
-            try:
-                item = await anext(iterator)
-            except StopAsyncIteration:
-                return
-        yield item

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditConfigError
-from otel_audit.log_files import STDIN
 from otel_audit.query.parquet import row_groups, schema, table
-from otel_audit.reader import open_segments, search_log
+from otel_audit.query.stream_id import stream_id_of
+from otel_audit.reader import search_log
 from otel_audit.selection import Selection
-from otel_audit.verify.declared import find_declaration
 
 if TYPE_CHECKING:
     import pandas
@@ -45,7 +43,7 @@ def to_arrow(
     except ImportError as error:
         raise AuditConfigError("to_arrow needs pyarrow: pip install 'otel-audit[query]'") from error
     made = schema(pyarrow)
-    stream_id = _stream_id(log)
+    stream_id = stream_id_of(log)
 
     def batches() -> Iterator[pyarrow.RecordBatch]:
         entries: Iterator[tuple[Entry, str | None]] = (
@@ -73,10 +71,3 @@ def to_pandas(log: str | os.PathLike[str], selection: Selection | None = None) -
         return reader.read_pandas()
     except ImportError as error:
         raise AuditConfigError("to_pandas needs pandas: pip install pandas") from error
-
-
-def _stream_id(log: str | os.PathLike[str]) -> str | None:
-    if log == STDIN:
-        return None
-    with contextlib.ExitStack() as stack:
-        return find_declaration(open_segments(log, stack))[1].stream_id

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from otel_audit.entry import Entry, MalformedLineError, parse_entry
 from otel_audit.reader import open_segments
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection
 from otel_audit.verify.segment import Segment, read_blocks
+
+HELD_BYTES: Final = 4 << 20
+"""Bytes behind the last entry that was shown, up to which it is not asked what stands in them."""
 
 
 class Shown(NamedTuple):
@@ -33,8 +37,8 @@ def search_around(
 ) -> Iterator[Shown]:
     """Yield what is wanted of a log, and so many entries before and behind each, none of them twice.
 
-    Memory: the lines before, and a block. Lines that are malformed are passed over, as
-    `otel_audit.reader.read_log` does.
+    Memory: the entries before, some 4 MiB, and a block. Lines that are malformed are passed over, as
+    `otel_audit.reader.read_log` does, and count for nothing.
 
     Args:
         path: As of `otel_audit.reader.read_log`.
@@ -57,10 +61,12 @@ class _Around:
         self._before = before
         self._after = after
         self._left = limit  # to be found still
-        self._waiting: list[bytes] = []  # lines that come before what may be found next
+        self._held: list[bytes] = []  # whole lines that were not shown, not parsed yet
+        self._held_bytes = 0
+        self._waiting: list[Entry] = []  # before those: entries that come before what may be found next
         self._passed = False  # one of those was dropped since the last that was shown
         self._begun = False
-        self._behind = 0  # lines still to be shown
+        self._behind = 0  # entries still to be shown
 
     def run(self, segments: list[Segment]) -> Iterator[Shown]:
         for segment in segments:
@@ -80,7 +86,7 @@ class _Around:
                     if len(found) == self._left:
                         break
         if not found and not self._behind:
-            self._keep(data.rsplit(b"\n", self._before))
+            self._hold(data)
             return
         at = 0
         for line in data.split(b"\n"):
@@ -92,15 +98,14 @@ class _Around:
                     self._behind -= 1
                     yield self._shown(entry, False)
             else:
-                self._keep([line])
+                self._hold(line)
             at += len(line) + 1
 
     def _hit(self, entry: Entry) -> Iterator[Shown]:
+        self._settle()
         waiting, self._waiting = self._waiting, []
-        for line in waiting:
-            earlier = _parsed(line)
-            if earlier is not None:
-                yield self._shown(earlier, False)
+        for earlier in waiting:
+            yield self._shown(earlier, False)
         if self._left is not None:
             self._left -= 1
         self._behind = self._after
@@ -111,8 +116,18 @@ class _Around:
         self._begun = True
         return Shown(entry, found, apart)
 
-    def _keep(self, lines: list[bytes]) -> None:
-        self._waiting += lines
+    def _hold(self, lines: bytes) -> None:
+        self._held.append(lines)
+        self._held_bytes += len(lines) + 1
+        if self._held_bytes > HELD_BYTES:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Look from the end of what is held for as many entries as may be shown, and one more that may not."""
+        lines = (line for block in reversed(self._held) for line in reversed(block.split(b"\n")))
+        latest = [*islice(filter(None, map(_parsed, lines)), self._before + 1)]
+        self._held, self._held_bytes = [], 0
+        self._waiting += reversed(latest)
         if len(self._waiting) > self._before:
             self._passed = True
             self._waiting = self._waiting[-self._before :] if self._before else []

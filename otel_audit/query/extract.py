@@ -16,7 +16,8 @@ import orjson
 
 from otel_audit.chain import Head, entry_hash
 from otel_audit.entry import MalformedLineError, parse_entry
-from otel_audit.errors import AuditVerifyError
+from otel_audit.errors import AuditRecordError, AuditVerifyError
+from otel_audit.line_form import format_time
 from otel_audit.query.midstate import BLOCK_BYTES, INITIAL_STATE, go_on
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection
@@ -268,9 +269,27 @@ class _Writer:
 
 
 def as_members(selection: Selection) -> dict[str, object]:
-    """Return what a selection says, as JSON."""
-    return {
-        field.name: value
+    r"""Return what a selection says, as any reader of JSON takes it.
+
+    Times are spelled as in a line; left out where no time of a line lies beyond, as what was not
+    asked for is. A lone surrogate, which an argument that is no UTF-8 becomes, is spelled ``\udcff``.
+    """
+    members = {
+        field.name.removesuffix("_ns"): _time_text(value) if field.name.endswith("_ns") else _encodable(value)
         for field in dataclasses.fields(selection)
         if (value := getattr(selection, field.name)) != field.default
     }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _time_text(time_ns: int) -> str | None:
+    try:
+        return format_time(time_ns).decode()
+    except AuditRecordError:  # outside the years 1 to 9999
+        return None
+
+
+def _encodable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return [_encodable(one) for one in value] if isinstance(value, tuple) else value

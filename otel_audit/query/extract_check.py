@@ -28,7 +28,10 @@ _LEFT_OUT: Final = re.compile(
 )
 _GAP: Final = re.compile(rb'\{"left_out":([1-9][0-9]{0,15}),"to":([1-9][0-9]{0,15})\}')
 _BEFORE_DIGITS: Final = b',"prev_hash":"'
+_DIGITS: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_LINKS: Final = 4096
+_MAX_TOLD: Final = 300
+"""Characters of what was read, in a finding: a line has up to 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,8 @@ class ExtractReport:
     Attributes:
         path: Of the extract.
         supported: Its version is one that this program knows; else nothing was judged.
-        integrity: Mode of its log, as it says; ``stream_id`` likewise.
+        integrity: Mode of its log, as it says; None where that is no mode.
+        stream_id: Of its log, as it says.
         chosen: Entries whose lines it has; ``proven`` of them lead to an anchor that was given.
         left_out: Entries that it names only.
         unlinked: Of these, those over which nothing links.
@@ -62,11 +66,6 @@ class ExtractReport:
     anchors_matched: int = 0
     macs_checked: bool | None = None
     findings: tuple[Finding, ...] = ()
-
-    @property
-    def sound(self) -> bool:
-        """It holds what it says, as far as that can be seen from it alone."""
-        return self.supported and not self.findings
 
 
 def is_extract(path: str | os.PathLike[str]) -> bool:
@@ -198,7 +197,7 @@ class _Checker:
         members = self._members(data, line)
         self._supported = members.get("extract") == VERSION
         integrity, stream_id = members.get("integrity"), members.get("stream_id")
-        self._integrity = integrity if isinstance(integrity, str) else None
+        self._integrity = str(integrity) if integrity in ("chain", "hash", "none") else None
         self._stream_id = stream_id if isinstance(stream_id, str) else None
 
     def _entry(self, data: bytes, line: CopyLine) -> None:
@@ -267,10 +266,12 @@ class _Checker:
         if not self._linked and isinstance(stated := members.get("head"), dict) and head is not None:
             # nothing links to the head: it is only said
             digits = stated.get("hash")
-            self._head = Head(head.seq, digits if isinstance(digits, str) else "")
-            expected["head"] = {"seq": head.seq, "hash": digits}
+            if isinstance(digits, str) and _DIGITS.fullmatch(digits):
+                self._head = Head(head.seq, digits)
+                expected["head"] = {"seq": head.seq, "hash": digits}
         if members != expected:
-            raise self._fault("malformed", line, orjson.dumps(expected).decode(), orjson.dumps(members).decode())
+            told = data[:_MAX_TOLD].decode("utf-8", "backslashreplace")
+            raise self._fault("malformed", line, orjson.dumps(expected).decode(), told)
         self._done = members
 
     def _follow(self, seq: int, line: CopyLine) -> None:
@@ -330,7 +331,7 @@ class _Checker:
                 offset=None if line is None or line.data is None else line.end - len(line.data) - line.whole,
                 seq=seq,
                 expected=expected,
-                got=got,
+                got=got[:_MAX_TOLD],
                 remedy=REMEDY if kind not in ("diverged", "mac_missing", "mac_invalid") else REMEDIES[kind],
             )
         )

@@ -28,7 +28,7 @@ class Break(NamedTuple):
 
     Attributes:
         path: Of the segment.
-        offset: Of the line in it.
+        offset: Of the line in it; its end, where what should be behind it is missing.
         seq: Of the entry; None where the line is none.
         told: What was expected, and what is there.
     """
@@ -74,7 +74,7 @@ class Follower:
             self._rotated = False
             try:
                 with open(path, "rb", buffering=0) as file:
-                    following = yield from self._segment(file, path, number, offset)
+                    following, end = yield from self._segment(file, path, number, offset)
             except OSError as error:
                 raise AuditVerifyError(f"{path}: {error.strerror or error}") from error
             if self._fragment is not None and following != number:
@@ -84,14 +84,14 @@ class Follower:
                 return
             if following > number + 1:
                 missing = segment_name(self._log.first_name, number + 1)
-                yield Break(path, offset, None, f"expected the segment {missing} behind it, got no such file")
+                yield Break(path, end, None, f"expected the segment {missing} behind it, got no such file")
                 self._before = None
             number, offset = following, 0
 
     def _segment(
         self, file: BinaryIO, path: str, number: int, offset: int
-    ) -> Generator[Entry | Break, None, int | None]:
-        """Read one segment to its end; return the number of the next, None where the log ends."""
+    ) -> Generator[Entry | Break, None, tuple[int | None, int]]:
+        """Read one segment to its end; return the number of the next, None where the log ends, and that end."""
         file.seek(offset)
         rest = b""
         looked_again = False
@@ -109,21 +109,22 @@ class Follower:
                 continue
             if (told := _gone(file, path, offset + len(rest))) is not None:
                 yield Break(path, offset, None, told)
-                return None
+                return None, offset
             following = min((other for other in self._log.numbers() if other > number), default=None)
             if following is not None:
+                end = offset + len(rest)
                 if self._rotated:
-                    return following
+                    return following, end
                 if _size(self._log, following) and looked_again:
                     if rest:
                         self._fragment_at(path, offset).add(rest, whole=False)
-                    return following
+                    return following, end
                 if not looked_again:
                     # What was written here before the next was begun may have come since the last read.
                     looked_again = True
                     continue
             if self._wait is None or not self._wait():
-                return None
+                return None, offset
             looked_again = False
 
     def _line(self, line: bytes, path: str, offset: int) -> Iterator[Entry | Break]:

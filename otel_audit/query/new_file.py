@@ -60,7 +60,7 @@ def _check(path: str, replace: bool) -> None:
         raise AuditError(f"{path}: cannot be written: {error.strerror or error}") from None
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "something that is no file"
-        raise AuditError(f"{path}: expected a new file, got {what} (- is stdout)")
+        raise AuditError(f"{path}: expected a new file, got {what}")
     if not replace:
         raise AuditError(f"{path}: expected a new file, got one that is there: --force writes in its place")
 

@@ -11,28 +11,22 @@ import contextlib
 import os
 import signal
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO, Final, NoReturn
 
 from otel_audit.entry import Entry, MalformedLineError, parse_entry
 from otel_audit.errors import AuditError, AuditVerifyError
-from otel_audit.line_form import MAX_LINE_BYTES
 from otel_audit.log_files import STDIN
 from otel_audit.reader import Found, open_segments, search_log
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection
-from otel_audit.verify.segment import Segment, read_blocks
+from otel_audit.verify.segment import Segment, line_start, read_blocks
+from otel_audit.worker_limits import MAX_WORKERS, MIN_BYTES, processors
 
-MIN_BYTES: Final = 64 << 20
-"""Of a part: a shorter one is read sooner than a process is there for it."""
-
-MAX_PROCESSES: Final = 8
 _FRAME: Final = struct.Struct("<II")  # which segment of the part, and how many bytes follow
 _FAILED: Final = 0xFFFF_FFFF
 _ENDED: Final = 0xFFFF_FFFE
-_BORDER_BYTES: Final = 2 * MAX_LINE_BYTES
 
 Part = list[tuple[Segment, int]]
 """Segments, cut off where the part ends, and where in each it begins."""
@@ -66,13 +60,13 @@ def search(path: str, selection: Selection, min_bytes: int = MIN_BYTES) -> Itera
 def _parts(segments: list[Segment], min_bytes: int) -> list[Part]:
     """Return the log in parts of about the same length, one for each processor."""
     total = sum(segment.size_bytes for segment in segments)
-    count = max(1, min(_processors(), MAX_PROCESSES, total // max(1, min_bytes)))
+    count = max(1, min(processors(), MAX_WORKERS, total // max(1, min_bytes)))
     parts: list[Part] = [[]]
     at = 0  # bytes of the log before the segment
     for segment in segments:
         start = 0
         while len(parts) < count and at + segment.size_bytes > (border := total * len(parts) // count):
-            end = _line_begins(segment, max(start, border - at))
+            end = line_start(segment, max(start, border - at))
             if end is None:
                 break
             parts[-1].append((replace(segment, size_bytes=end), start))
@@ -81,14 +75,6 @@ def _parts(segments: list[Segment], min_bytes: int) -> list[Part]:
         parts[-1].append((segment, start))
         at += segment.size_bytes
     return parts
-
-
-def _line_begins(segment: Segment, offset: int) -> int | None:
-    """Return where the first line begins at or behind an offset; None where no line ends near it."""
-    if offset == 0:
-        return 0
-    cut = segment.read(offset - 1, _BORDER_BYTES).find(b"\n")
-    return None if cut < 0 else min(offset + cut, segment.size_bytes)
 
 
 def _entries(part: Part, scanner: Scanner, selection: Selection) -> Iterator[tuple[int, Segment, Entry]]:
@@ -169,9 +155,3 @@ def _received(part: Part, pipe: BinaryIO) -> Iterator[Found]:
         if index == _FAILED or len(data) < length:
             raise AuditVerifyError(data.decode() or f"{part[0][0].path}: a process of the search was killed")
         yield Found(parse_entry(data), data, part[index][0].path, 0)
-
-
-def _processors() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -22,8 +22,8 @@ _ROWS_BYTES: Final = 8 << 20
 _MAX_NS: Final = 2**63
 
 
-def write_parquet(entries: Iterable[tuple[Entry, str | None]], file: BinaryIO) -> int:
-    """Write entries in row groups, and return how many there were.
+def write_parquet(entries: Iterable[tuple[Entry, str | None]], file: BinaryIO) -> None:
+    """Write entries in row groups.
 
     Memory: that of one row group. The same entries give the same bytes.
 
@@ -40,7 +40,6 @@ def write_parquet(entries: Iterable[tuple[Entry, str | None]], file: BinaryIO) -
     except ImportError as error:
         raise AuditConfigError("--format parquet needs pyarrow: pip install 'otel-audit[query]'") from error
     made = schema(pyarrow)
-    count = 0
     held: list[pyarrow.Table] = []  # as columns entries take a tenth of what they take as rows
     with parquet.ParquetWriter(file, made, compression="zstd") as writer:
 
@@ -49,14 +48,12 @@ def write_parquet(entries: Iterable[tuple[Entry, str | None]], file: BinaryIO) -
             writer.write_table(group, row_group_size=len(group))
             held.clear()
 
-        for rows in row_groups(entries, min(_ROWS, ROW_GROUP_ENTRIES)):
+        for rows in row_groups(entries, _ROWS):
             held.append(table(pyarrow, made, rows))
-            count += len(rows)
             if sum(map(len, held)) >= ROW_GROUP_ENTRIES or sum(one.nbytes for one in held) >= ROW_GROUP_BYTES:
                 write()
         if held:
             write()
-    return count
 
 
 def schema(pyarrow: Any) -> pyarrow.Schema:

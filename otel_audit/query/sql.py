@@ -23,6 +23,7 @@ from otel_audit.errors import AuditConfigError, AuditError
 from otel_audit.log_files import STDIN
 from otel_audit.query.columns import COLUMNS, Kind
 from otel_audit.query.fields import SHORT_NAMES
+from otel_audit.query.stdin_copy import copied_stdin
 from otel_audit.reader import open_segments
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection
@@ -213,19 +214,11 @@ class Database:
         name = os.fsencode(path).decode("utf-8", "backslashreplace")
         if path != STDIN:
             return name, path
-        copy = self._folder / "stdin"
-        with contextlib.ExitStack() as stack, copy.open("wb") as file:
-            (segment,) = open_segments(STDIN, stack)
-            for block in read_blocks(segment):
-                if block.kind == "lines":
-                    file.write(block.data + b"\n")
-        return "stdin", copy
+        return "stdin", copied_stdin(self._folder)
 
 
-def entries_where(
-    paths: Sequence[str | os.PathLike[str]], selection: Selection, condition: str
-) -> Iterator[tuple[str, Entry]]:
-    """Yield the entries for which a condition is true, each with the path of its log, in their order.
+def entries_where(paths: Sequence[str], selection: Selection, condition: str) -> Iterator[tuple[str, Entry]]:
+    """Yield the entries for which a condition is true, each with the path of its log as given, in their order.
 
     Args:
         paths: As of `Database`.
@@ -237,9 +230,10 @@ def entries_where(
     """
     with Database(paths, selection) as database:
         # On lines of its own: a comment in it ends there.
-        _, rows = database.run(f"SELECT log, line FROM entries WHERE (\n{condition}\n)")  # noqa: S608  # a query of the user's
-        for log, line in rows:
-            yield log, parse_entry(line.encode())
+        entries = _entries("log_number")
+        _, rows = database.run(f"SELECT log_number, line FROM ({entries}) AS entries WHERE (\n{condition}\n)")  # noqa: S608  # a query of the user's
+        for number, line in rows:
+            yield paths[number], parse_entry(line.encode())
 
 
 class _Lines:
@@ -255,19 +249,21 @@ class _Lines:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         import pyarrow
 
-        schema = pyarrow.schema([("log", pyarrow.string()), ("line", pyarrow.string())])
+        text = pyarrow.string()
+        schema = pyarrow.schema([("log_number", pyarrow.int32()), ("log", text), ("line", text)])
         reader = pyarrow.RecordBatchReader.from_batches(schema, self._batches(pyarrow, schema))
         return reader.__arrow_c_stream__(requested_schema)
 
     def _batches(self, pyarrow: Any, schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
         try:
-            for name, path in self._sources:
+            for number, (name, path) in enumerate(self._sources):
                 for lines in self._read(path):
                     ends = array("i", accumulate(map(len, lines), initial=0))
                     texts = pyarrow.StringArray.from_buffers(
                         len(lines), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(lines))
                     )
-                    yield pyarrow.record_batch([pyarrow.repeat(name, len(lines)), texts], schema=schema)
+                    which = pyarrow.repeat(pyarrow.scalar(number, pyarrow.int32()), len(lines))
+                    yield pyarrow.record_batch([which, pyarrow.repeat(name, len(lines)), texts], schema=schema)
         except AuditError as error:
             self.failed = error
             raise
@@ -304,8 +300,8 @@ def _quoted(name: str) -> str:
     return '"{}"'.format(name.replace('"', '""'))
 
 
-def _entries() -> str:
-    columns = {"log": "log"}
+def _entries(*more: str) -> str:
+    columns = {"log": "log"} | {name: name for name in more}
     for column in COLUMNS:
         columns[column.name] = _expression(column.name, column.kind)
     for short, name in SHORT_NAMES.items():

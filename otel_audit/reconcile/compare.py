@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from otel_audit import semconv
-from otel_audit.line import parse_time
+from otel_audit.line_form import parse_time
 from otel_audit.reconcile.otlp_json import Telemetry, UnreadableError, attributes, integer, parse_integer, text
 
 MAX_COPY_DEPTH: Final = 28

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from otel_audit import semconv
 from otel_audit.chain import entry_hash
-from otel_audit.line import MAX_SEQ
+from otel_audit.line_form import MAX_SEQ
 from otel_audit.reconcile.copy_file import MAX_LINE_BYTES, CopyFile, CopyLine, read_lines
 from otel_audit.reconcile.otlp_json import (
     Telemetry,

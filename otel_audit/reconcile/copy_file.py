@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from otel_audit.errors import AuditVerifyError
+from otel_audit.log_files import STDIN
 
-STDIN: Final = "-"
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 """A request with more is passed over: nothing that is held may grow without end."""
 _READ_BYTES: Final = 1 << 20
@@ -58,9 +58,12 @@ def open_copies(paths: Iterable[str | os.PathLike[str]], stack: contextlib.ExitS
         stack: Closes them.
 
     Raises:
-        AuditVerifyError: One cannot be opened, is a folder, or is compressed.
+        AuditVerifyError: One cannot be opened, is a folder, or is compressed; or stdin is given twice.
     """
-    return [_open(os.fspath(path), stack) for path in paths]
+    given = [os.fspath(path) for path in paths]
+    if given.count(STDIN) > 1:
+        raise AuditVerifyError("stdin can be read once: expected one -, got several")
+    return [_open(path, stack) for path in given]
 
 
 def read_lines(copy: CopyFile) -> Iterator[CopyLine]:

@@ -65,7 +65,7 @@ def make_report(done: Comparison) -> ReconcileReport:
         records=counts.records,
         foreign=counts.foreign,
         others=done.belonging.others,
-        unplaced=done.belonging.left(),
+        unlinked=done.belonging.left(),
         torn=counts.torn,
         unreadable=counts.unreadable,
         unreadable_first=counts.first,

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from otel_audit.errors import AuditVerifyError
-from otel_audit.line import MAX_LINE_BYTES
+from otel_audit.line_form import MAX_LINE_BYTES
 from otel_audit.log_files import LogFiles
 from otel_audit.reconcile.seq_set import SeqRange
 from otel_audit.verify.declared import Declared, find_declaration

@@ -80,7 +80,7 @@ class ReconcileReport:
         records: Log records and lines in the copies, of any kind.
         foreign: Of these, no audit entries.
         others: Of these, entries of other logs.
-        unplaced: Of these, entries that name a predecessor that neither the log nor a copy has.
+        unlinked: Of these, entries that name a predecessor that neither the log nor a copy has.
         torn: Beginnings that a killed collector left in the copies.
         unreadable: Lines of the copies that hold nothing that can be read.
         unreadable_first: Where and why the first of them.
@@ -99,7 +99,7 @@ class ReconcileReport:
     records: int
     foreign: int
     others: int
-    unplaced: int
+    unlinked: int
     torn: int
     unreadable: int
     unreadable_first: str | None

@@ -13,7 +13,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from otel_audit import __version__
 from otel_audit.entry import MalformedLineError, parse_entry
-from otel_audit.line import format_time
+from otel_audit.line_form import format_time
 from otel_audit.log_files import find_log
 from otel_audit.report.choice import choose
 from otel_audit.report.page import write_page

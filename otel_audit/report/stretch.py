@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +22,9 @@ from otel_audit.report.timeline import Timeline
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection
 from otel_audit.verify import VerifyReport
-from otel_audit.verify.segment import Segment, lines_from, read_blocks
+from otel_audit.verify.segment import Segment, line_start, read_blocks
+from otel_audit.worker_limits import MAX_WORKERS, MIN_BYTES, processors
 
-_MIN_BYTES: Final = 64 << 20
-"""A log shorter than this is read in one piece: processes take some time to begin."""
-_MAX_WORKERS: Final = 8
 _STRETCHES: Final = 4  # of each process
 
 Range = tuple[int, int, int]
@@ -80,9 +77,10 @@ def count_log(
         told: Is told of bytes read.
     """
     size = sum(segment.size_bytes for segment in segments)
-    workers = min(len(os.sched_getaffinity(0)), _MAX_WORKERS) if sys.platform == "linux" else 1
+    workers = min(processors(), MAX_WORKERS) if sys.platform == "linux" else 1
     totals, latest = Totals(), deque[int](maxlen=reading.most)
-    if size >= _MIN_BYTES and workers > 1:
+    ahead = 0  # bytes that were told of before a process broke
+    if size >= MIN_BYTES and workers > 1:
         ranges = _ranges(segments, size // (workers * _STRETCHES))
         with contextlib.suppress(BrokenProcessPool):  # whatever became of a process, the log is read again in one piece
             for (_, start, stop), found in zip(ranges, _apart(reading, ranges, workers), strict=True):
@@ -90,14 +88,17 @@ def count_log(
                 latest.extend(found[1])
                 if told is not None:
                     told(stop - start)
+                ahead += stop - start
             return totals, list(latest)
         totals, latest = Totals(), deque[int](maxlen=reading.most)
     for index, segment in enumerate(segments):
         found = _count(reading, segments, (index, 0, segment.size_bytes))
         totals.add(found[0])
         latest.extend(found[1])
+        beyond = max(0, segment.size_bytes - ahead)
+        ahead -= segment.size_bytes - beyond
         if told is not None:
-            told(segment.size_bytes)
+            told(beyond)
     return totals, list(latest)
 
 
@@ -149,8 +150,7 @@ def _ranges(segments: Sequence[Segment], size: int) -> list[Range]:
             if segment.size_bytes - stop < size // 2:
                 stop = segment.size_bytes
             if stop < segment.size_bytes:
-                line = next(iter(lines_from(segment, stop, 1 << 12)), None)
-                stop = segment.size_bytes if line is None else line[0] + len(line[1]) + 1
+                stop = line_start(segment, stop) or segment.size_bytes
             ranges.append((index, start, stop))
             start = stop
     return ranges

@@ -36,7 +36,8 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
     for (principal, actor, event, result), count in tally.flows.items():
         key = _index(principals, principal), _index(actors, actor), _index(events, event), RESULTS.index(result)
         flows[key] += count
-    findings = verification["findings"]
+    # Errors first: however many warnings stand before one, a page has it.
+    findings = sorted(verification["findings"], key=lambda finding: finding["severity"] != "error")
     return {
         "period": {"first": tally.first_time if tally.entries else "", "last": tally.last_time},
         "timeline": {
@@ -76,6 +77,7 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         "verification": {
             **verification,
             "findings": findings[:_MOST_FINDINGS],
+            "errors": sum(finding["severity"] == "error" for finding in findings),
             "findings_left_out": max(0, len(findings) - _MOST_FINDINGS),
             "unfinished": verification["unfinished"][:_MOST_FINDINGS],
         },
@@ -94,8 +96,8 @@ _OF_LOG_EVENTS: Final = frozenset(
         semconv.AUDIT_SEGMENT_NUMBER,
         semconv.AUDIT_SEGMENT_NEXT,
         semconv.ERROR_TYPE,
-        "audit.writer.entries",
-        "audit.writer.dropped",
+        semconv.AUDIT_WRITER_ENTRIES,
+        semconv.AUDIT_WRITER_DROPPED,
     }
 )
 

@@ -165,7 +165,7 @@ class Tally:
             get(semconv.AUDIT_PHASE),
             get(semconv.AUDIT_DECISION),
             tuple(delegation) if type(delegation) is list else None,
-            members["resource"].get("service.name") if "resource" in members else None,
+            members["resource"].get(semconv.SERVICE_NAME) if "resource" in members else None,
         )
         try:
             sort, steps = self._sorts[key]

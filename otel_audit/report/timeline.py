@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from otel_audit.line import parse_time
+from otel_audit.line_form import parse_time
 
 _MOST_BINS: Final = 90
 _SECOND: Final = 1_000_000_000

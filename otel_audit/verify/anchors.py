@@ -41,8 +41,8 @@ def check_anchors(
     head: Head | None,
     faults_behind: int,
     drafts: Drafts,
-) -> int:
-    """Return how many anchors the log agrees with; add ``diverged`` and ``truncated``.
+) -> frozenset[Anchor]:
+    """Return the anchors that the log agrees with; add ``diverged`` and ``truncated``.
 
     Both only where no finding so far explains them.
 
@@ -68,13 +68,15 @@ def check_anchors(
     by_seq: dict[int, list[tuple[str, Place]]] = {}
     for (seq, digits), places in found.items():
         by_seq.setdefault(seq, []).extend((digits, place) for place in places)
-    matched, agreed = 0, 0  # how many, and the seq of the last
+    matched: set[Anchor] = set()
+    agreed = 0  # the seq of the last of them
     diverged: list[tuple[Anchor, str, Place]] = []
     beyond: Anchor | None = None
     for anchor in sorted(set(anchors)):
         entries = by_seq.get(anchor.seq, [])
         if any(digits == anchor.hash and place in on_chain for digits, place in entries):
-            matched, agreed = matched + 1, anchor.seq
+            matched.add(anchor)
+            agreed = anchor.seq
             continue
         if head is None or anchor.seq > head.seq:
             beyond = anchor
@@ -92,7 +94,7 @@ def check_anchors(
         drafts.add("diverged", place, None, anchor.seq, expected, got, count=len(diverged))
     if beyond is not None and head is not None and not cut and beyond.seq - head.seq > faults_behind:
         _truncated(beyond, head, chain[-1].last, drafts)
-    return matched
+    return frozenset(matched)
 
 
 def _truncated(anchor: Anchor, head: Head, place: Place, drafts: Drafts) -> None:

@@ -104,6 +104,25 @@ def lines_from(segment: Segment, offset: int, size: int = BLOCK_BYTES) -> Iterat
             at += len(line) + 1
 
 
+def line_start(segment: Segment, offset: int) -> int | None:
+    """Return where the first line that begins at an offset or behind it begins: at the end if none does.
+
+    None: that cannot be said without reading more than a line's length.
+    """
+    if offset <= 0 or offset >= segment.size_bytes:
+        return max(0, min(offset, segment.size_bytes))
+    at = offset - 1
+    while at < segment.size_bytes and at < offset + MAX_LINE_BYTES:
+        data = segment.read(at, min(BLOCK_BYTES, segment.size_bytes - at))
+        if not data:
+            return None
+        cut = data.find(b"\n")
+        if cut >= 0:
+            return at + cut + 1
+        at += len(data)
+    return segment.size_bytes if at >= segment.size_bytes else None
+
+
 def segment_sha256(segment: Segment) -> str:
     """Return SHA-256 of all bytes that are judged."""
     import hashlib  # here: whoever only searches a log starts without it

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from otel_audit.line import MAX_LINE_BYTES
 from otel_audit.verify.declared import Declared
 from otel_audit.verify.judge import Judge
 from otel_audit.verify.notes import Ended, Lifecycle, Note, Notes
 from otel_audit.verify.run import Place
 from otel_audit.verify.scan import Scan, Way
-from otel_audit.verify.segment import BLOCK_BYTES, Segment, read_blocks
+from otel_audit.verify.segment import BLOCK_BYTES, Segment, line_start, read_blocks
 from otel_audit.verify.start import Start
 
 UNIT_BYTES: Final = 4 << 20
@@ -129,25 +128,6 @@ class Reader:
             if not scan.is_one_run or len(notes.found) > _MAX_NOTES:
                 return None
         return _part(scan, begin, ended)
-
-
-def line_start(segment: Segment, offset: int) -> int | None:
-    """Return where the first line that begins at an offset or behind it begins: at the end if none does.
-
-    None: that cannot be said without reading more than a line's length.
-    """
-    if offset <= 0 or offset >= segment.size_bytes:
-        return max(0, min(offset, segment.size_bytes))
-    at = offset - 1
-    while at < segment.size_bytes and at < offset + MAX_LINE_BYTES:
-        data = segment.read(at, min(BLOCK_BYTES, segment.size_bytes - at))
-        if not data:
-            return None
-        cut = data.find(b"\n")
-        if cut >= 0:
-            return at + cut + 1
-        at += len(data)
-    return segment.size_bytes if at >= segment.size_bytes else None
 
 
 def _part(scan: Scan, begin: int, ended: Ended) -> Part:

@@ -36,6 +36,7 @@ def verify(
     first_name: str,
     key: bytes | None = None,
     anchors: Sequence[Anchor] = (),
+    own_anchors: Sequence[Anchor] = (),
     expected_integrity: Integrity = "chain",
     chain_only: bool = False,
     now: str | None = None,
@@ -51,6 +52,7 @@ def verify(
         first_name: Base name of the first segment, even where that is missing.
         key: The HMAC key.
         anchors: What the log is held against.
+        own_anchors: It is held against these, too, but they come from here, and prove nothing from outside.
         expected_integrity: A log that declares a weaker mode is ``downgraded``.
         chain_only: Look at ``seq``, hashes and links alone, until one is wrong.
         now: When the log's length was taken, in the format's form: intents younger are open.
@@ -72,7 +74,7 @@ def verify(
         drafts.add("empty", Place(0, 0), None, None, "at least one entry", "an empty file")
         return VerifyReport(path=path, entries=0, head=None, findings=drafts.finish(), integrity=None)
     usable = usable_key(key, declared, files)
-    seqs = sorted({anchor.seq for anchor in anchors})
+    seqs = sorted({anchor.seq for anchor in (*anchors, *own_anchors)})
     scan = read_apart(Terms(declared, usable, seqs, chain_only, now), Start()) if read_apart is not None else None
     if scan is None:
         sums = log.checksums.digests
@@ -80,7 +82,7 @@ def verify(
         scan.read()
     chain = _judge_lines(scan, drafts)
     check_declaration(declared, expected_integrity, key, usable, scan, drafts)
-    return _report(log, scan, chain, anchors, drafts)
+    return _report(log, scan, chain, anchors, drafts, own_anchors)
 
 
 def verify_since(
@@ -146,14 +148,22 @@ class Log:
     checksums: Checksums
 
 
-def _report(log: Log, scan: Scan, chain: Chain, anchors: Sequence[Anchor], drafts: Drafts) -> VerifyReport:
+def _report(
+    log: Log,
+    scan: Scan,
+    chain: Chain,
+    anchors: Sequence[Anchor],
+    drafts: Drafts,
+    own_anchors: Sequence[Anchor] = (),
+) -> VerifyReport:
     """Do steps 5 and 6, and say all."""
     head = _head(chain)
     declared, notes = scan.judge.declared, scan.notes
     check_segments(scan, chain, log.first_name, log.checksums, drafts)
-    matched = 0
+    matched: frozenset[Anchor] = frozenset()
     if declared.mode != "none":
-        matched = check_anchors(anchors, scan.anchored, chain.runs, head, _faults_behind(chain, scan), drafts)
+        held = (*anchors, *own_anchors)
+        matched = check_anchors(held, scan.anchored, chain.runs, head, _faults_behind(chain, scan), drafts)
     intents = _add_intents(scan, chain, drafts)
     last = chain.runs[-1].last if chain.runs else None
     observed = "" if scan.chain_only else scan.observed  # of how many lines that is known is chance
@@ -179,7 +189,7 @@ def _report(log: Log, scan: Scan, chain: Chain, anchors: Sequence[Anchor], draft
             SegmentSummary(segment.path, segment.size_bytes, entries)
             for segment, entries in zip(log.segments, scan.entries, strict=True)
         ),
-        anchors_matched=matched,
+        anchors_matched=len(matched.intersection(anchors)),
         macs_checked=None if declared.key_id is None else scan.judge.key is not None,
         unknown_lifecycle_events=notes.unknown_lifecycle,
         open_intents=notes.open_intents,

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser
 
 from otel_audit import verify_log
 from otel_audit.cli import main
+from otel_audit.inert import visible
 from otel_audit.verify import Finding
 from tests import logs
 from tests.browser.opened import Opened
@@ -179,6 +181,43 @@ class TestProof:
         assert opened.verdict == "Not intact, as told"
         assert [shown.kind for shown in opened.findings(".verdict")] == ["mac_invalid"]
 
+    @pytest.mark.parametrize("whole", [True, False], ids=["whole", "part"])
+    def test_an_error_behind_many_warnings(self, tmp_path: Path, opened: Opened, whole: bool) -> None:
+        """An error that only verify sees makes the page red, however many warnings stand before it."""
+        log, key = tmp_path / "audit.jsonl", tmp_path / "hmac.key"
+        key.write_bytes(b"k" * 32)
+        members = [entry(seq) for seq in range(2, 1300)]
+        for one in members[::2]:
+            del one["attributes"]["audit.action"]  # each is a warning of its own
+        keyed: dict[str, Any] = {"audit.key.id": logs.key_id(b"k" * 32)}
+        opening = logs.opened(**keyed)
+        lines = list(logs.chain([opening, *members], key=b"k" * 32))
+        lines[1250] = lines[1250][:-66] + b"0" * 64 + b'"}'
+        log.write_bytes(logs.join(lines))
+        found = verify_log(log, hmac_key_file=key)
+        assert [finding.kind for finding in found.errors] == ["mac_invalid"]
+        assert len(found.warnings) > 600
+        options = ["--hmac-key-file", str(key), *([] if whole else ["--max-entries", "20"])]
+        opened.open(report(log, *options, status=1))
+        assert not opened.is_green
+        assert opened.verdict == ("Not intact, as told" if whole else "Not intact")
+        assert "found 1 fault" in opened.page.inner_text(".verdict")
+        place = ".verdict" if whole else ".told"
+        assert ("mac_invalid", "error", "audit.jsonl, line 1,251, entry 1,251") in opened.findings(place)
+        if not whole:
+            assert f"{len(found.warnings) - 499:,} more" in opened.page.inner_text(".told .remarks > summary")
+
+    def test_all_faults_are_counted(self, tmp_path: Path, opened: Opened) -> None:
+        """Of more errors than a page lists, it says how many there are."""
+        log, key = tmp_path / "audit.jsonl", tmp_path / "hmac.key"
+        key.write_bytes(b"k" * 32)
+        lines = logs.log(1300, key=b"k" * 32)
+        lines[1::2] = [line[:-66] + b"0" * 64 + b'"}' for line in lines[1::2]]
+        log.write_bytes(logs.join(lines))
+        opened.open(report(log, "--hmac-key-file", str(key), status=1))
+        assert "found 650 faults" in opened.page.inner_text(".verdict")
+        assert "and 600 more" in opened.page.inner_text(".verdict .findings")
+
     def test_a_line_with_a_warning_is_checked_too(self, tmp_path: Path, opened: Opened) -> None:
         """In a page with some of the entries, a changed line is found, also one of which the verifier had a warning."""
         members = [entry(seq, attributes=logs.attributes(seq, **{"audit.phase": "intent"})) for seq in range(2, 12)]
@@ -314,6 +353,18 @@ class TestInert:
             assert "✓ its hash is right" in text
             assert not set(text) & {"\u202e", "\x1b", "\x07"}
             opened.page.keyboard.press("Escape")
+
+    def test_nothing_invisible_is_left(self, opened: Opened) -> None:
+        """Every control, line end, mark of direction and character without a shape, as Unicode has them, is escaped."""
+        found = opened.page.evaluate(
+            r"""() => Array.from({ length: 0x110000 }, (_, code) => code).filter((code) =>
+                /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}]/u
+                    .test(String.fromCodePoint(code)))"""
+        )
+        escaped = {code for code in range(sys.maxunicode + 1) if visible(chr(code)) != chr(code)}
+        assert len(found) > 6000
+        assert escaped - set(found) == {0xFFF9, 0xFFFA, 0xFFFB}  # beyond these only the marks of annotations
+        assert set(found) <= escaped
 
     def test_objects_where_names_should_be(self, tmp_path: Path, opened: Opened) -> None:
         """Values of any type, where a name should be, are shown as JSON, and break nothing."""

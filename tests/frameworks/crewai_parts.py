@@ -26,14 +26,18 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the framework's own modules
     import crewai
     from crewai import Agent
+    from crewai.agents.agent_builder.base_agent import BaseAgent
     from crewai.hooks import register_before_tool_call_hook, unregister_before_tool_call_hook
     from crewai.llms.base_llm import BaseLLM
     from crewai.mcp import MCPServerStdio
+    from crewai.state.checkpoint_config import CheckpointConfig
     from crewai.tools import BaseTool, tool
     from crewai.tools.tool_failure import ToolFailure
 
 __all__ = [
+    "BaseAgent",
     "BaseTool",
+    "CheckpointConfig",
     "MCPServerStdio",
     "ScriptedModel",
     "ToolFailure",
@@ -73,10 +77,10 @@ class ScriptedModel(BaseLLM):  # type: ignore[misc]  # not installed where the t
         return True
 
 
-def agent(role: str, script: Script, tools: Any = (), **options: Any) -> Any:
+def agent(role: str, script: Script, tools: Any = (), cls: Any = Agent, **options: Any) -> Any:
     """Return an agent whose model says this."""
     os.environ |= QUIET  # each test has an environment of its own
-    return Agent(
+    return cls(
         role=role,
         goal="To do it.",
         backstory="None.",

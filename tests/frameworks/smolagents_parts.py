@@ -103,7 +103,7 @@ def code(text: str) -> str:
 def calling(name: str | None, script: Any, tools: list[Any] | None = None, **kwargs: Any) -> ToolCallingAgent:
     """Return an agent that calls tools, with a scripted model."""
     model = kwargs.pop("model", ScriptedModel)(script)
-    return ToolCallingAgent(
+    return kwargs.pop("kind", ToolCallingAgent)(
         tools=tools or [], model=model, name=name, description="Works.", verbosity_level=LogLevel.OFF, **kwargs
     )
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from autogen_agentchat.agents import BaseChatAgent, SocietyOfMindAgent
+from autogen_agentchat.agents import BaseChatAgent, CodeExecutorAgent, SocietyOfMindAgent
 from autogen_agentchat.base import Handoff, Response
 from autogen_agentchat.conditions import MaxMessageTermination, SourceMatchTermination
 from autogen_agentchat.messages import HandoffMessage, TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat, Swarm
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_core import CancellationToken, SingleThreadedAgentRuntime
+from autogen_core.code_executor import CodeExecutor, CodeResult
+from autogen_core.tools import StaticStreamWorkbench
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_audit import AuditInstrumentor, AuditWriteError, acting_as, read_log, verify_log
-from otel_audit.instrument.frameworks import autogen as instrumentation
-from otel_audit.instrument.frameworks.hook import later_modules
 from otel_audit.pipeline.context import current_actors
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.autogen_parts import ScriptedModel
@@ -268,6 +268,59 @@ class TestAgent:
         tools = [short(entry) for entry in of_kind(log.entries, "tool", made.name)]
         assert tools == [f"tool intent {made.name}", f"tool success {made.name}"]
 
+    @pytest.mark.filterwarnings("ignore:No approval function set")
+    @pytest.mark.parametrize("by", ["tool", "stream", "code"])
+    def test_inside_of_itself(self, log: CapturedAudit, by: str) -> None:
+        """An agent that what it calls runs once more has two runs, the inner one inside of the call."""
+        clerk: Any = None
+
+        async def again(text: str) -> str:
+            """Run the agent that calls this."""
+            return str((await clerk.run(task=text)).messages[-1].content)
+
+        class Executor(CodeExecutor):  # type: ignore[misc]  # not installed where the types are checked
+            async def execute_code_blocks(self, code_blocks: Any, cancellation_token: Any) -> Any:
+                return CodeResult(exit_code=0, output=await again("go"))
+
+            async def start(self) -> None: ...
+            async def stop(self) -> None: ...
+            async def restart(self) -> None: ...
+
+        if by == "code":
+            model = ScriptedModel(Script("```python\npass\n```", "inner", "done"))
+            clerk = CodeExecutorAgent("clerk", Executor(), model_client=model)
+            called = "execute_code_blocks"
+        else:
+            called = "again" if by == "tool" else "clerk"
+            clerk = agent("clerk", asking(called, text="go", task="go"), "inner", "done", tools=(again,))
+            if by == "stream":
+                clerk._workbench = [StaticStreamWorkbench([AgentTool(clerk)])]
+        run(clerk)
+        told = [short(entry) for entry in log.entries if entry.event_name != "gen_ai.model.call"]
+        assert told == [
+            *("agent intent clerk", f"tool intent {called}", "agent intent clerk"),
+            *("agent success clerk", f"tool success {called}", "agent success clerk"),
+        ]
+
+    @pytest.mark.parametrize("streams", [False, True])
+    def test_inside_of_its_model(self, log: CapturedAudit, streams: bool) -> None:
+        """An agent that its own model runs once more has two runs, the inner one inside of the model call."""
+        clerk: Any = None
+
+        class Asking(ScriptedModel):
+            async def create(self, messages: Any, **kwargs: Any) -> Any:
+                if self.script.asked == 0:
+                    self.script.turn()
+                    await clerk.run(task="go")
+                return await super().create(messages)
+
+        clerk = agent("clerk", model_client_stream=streams)
+        clerk._model_client = Asking(Script("", "inner", "done"))
+        run(clerk)
+        assert [short(entry).split()[0] for entry in log.entries] == [
+            *("agent", "model", "agent", "model", "model", "agent", "model", "agent")
+        ]
+
     def test_unrecorded_in_an_agent_as_a_tool(self, log: CapturedAudit) -> None:
         """Where the inner agent's tool cannot be recorded, the outer run ends, too."""
         outer = agent(
@@ -301,11 +354,6 @@ class TestAgent:
         _, told = of_kind(log.entries, "model")
         assert told.attributes["gen_ai.usage.output_tokens"] == 5
         assert told.attributes["gen_ai.response.finish_reasons"] == ["stop"]
-
-
-def test_later_modules() -> None:
-    """What is instrumented when it is imported is what is told of it."""
-    assert set(later_modules("autogen")) == set(instrumentation._PARTS)
 
 
 @pytest.mark.parametrize(

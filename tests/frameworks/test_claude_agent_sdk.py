@@ -233,6 +233,22 @@ class TestTools:
         (look,) = [e for e in log.entries if e.event_name == "tool.look"]
         assert look.attributes["audit.delegation"] == ["maya", "claude"]
 
+    async def test_in_process_beside_a_prompt(self, log: CapturedAudit) -> None:
+        """A prompt that has a tool's name, and is asked for before the tool is called, leaves the call its one pair."""
+
+        class Prompts(CLI):
+            async def of_server(self, server: str, tool: str, given: dict[str, Any]) -> dict[str, Any]:
+                await self._mcp(server, {"id": 0, "method": "prompts/get", "params": {"name": tool}})
+                return await super().of_server(server, tool, given)
+
+        @tool("note", "Note something.", {"text": str})
+        async def note(given: dict[str, Any]) -> dict[str, Any]:
+            return {"content": []}
+
+        options = ClaudeAgentOptions(mcp_servers={"notes": create_sdk_mcp_server("notes", tools=[note])})
+        await ask(Prompts(scripted([("mcp__notes__note", "call-1", {"text": "x"})])), options)
+        assert [entry[2:] for entry in told(log, "tool.execute")] == [("intent", "unknown"), ("outcome", "success")]
+
     @pytest.mark.parametrize("fails", [False, True])
     async def test_in_process_without_hooks(self, log: CapturedAudit, fails: bool) -> None:
         """A tool that runs here is audited here, where no hook told of it."""

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from otel_audit.testing import CapturedAudit
 from tests.frameworks.conformance.crewai import DRIVER
 from tests.frameworks.conformance.driver import Call, Script, Turn
 from tests.frameworks.conformance.told import asking, audited, chain, note, of_kind, pairs, short
-from tests.frameworks.crewai_parts import ScriptedModel, agent, crewai
+from tests.frameworks.crewai_parts import BaseAgent, CheckpointConfig, ScriptedModel, agent, crewai
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in DRIVER.warnings]
 
@@ -213,6 +215,24 @@ class TestCrew:
             "model success scripted-1",
         ]
 
+    @pytest.mark.parametrize("way", ["kickoff", "kickoff_async", "akickoff"])
+    def test_from_a_checkpoint(self, log: CapturedAudit, tmp_path: Path, way: str) -> None:
+        """A crew that goes on from a checkpoint is one run, of the crew that is restored."""
+
+        class Own(crewai.Crew):  # type: ignore[misc]  # not installed where the types are checked
+            @classmethod
+            def from_checkpoint(cls, _config: Any) -> Any:
+                return crew_of_two()
+
+        config = CheckpointConfig(location=str(tmp_path), on_events=[], restore_from="x")
+        first = clerk("done")
+        made = Own(name="first", agents=[first], tasks=[crewai.Task(description="d", expected_output="e", agent=first)])
+        for given, named in (((), {"from_checkpoint": config}), ((None, None, config), {})):
+            log.clear()
+            answer = getattr(made, way)(*given, **named)
+            assert (answer if way == "kickoff" else asyncio.run(answer)).raw == "two"
+            assert [short(entry) for entry in log.entries if entry.event_name != "program.note"] == TWO
+
     def test_timeout(self, log: CapturedAudit) -> None:
         """An agent with a time limit works in a thread, in its own name."""
         with acting_as("ann", type="user"):
@@ -297,6 +317,94 @@ class TestAgent:
         (noted,) = [entry for entry in log.entries if entry.event_name == "program.note"]
         assert chain(noted) == ["ann", "clerk"]
 
+    @pytest.mark.parametrize("in_loop", [False, True])
+    @pytest.mark.parametrize("way", ["kickoff", "kickoff_async", "akickoff"])
+    def test_own_class(self, log: CapturedAudit, way: str, in_loop: bool) -> None:
+        """An agent's class of the program's own that has its parent run it has one run, by the agent."""
+
+        class Own(crewai.Agent):  # type: ignore[misc]  # not installed where the types are checked
+            def kickoff(self, *args: Any, **kwargs: Any) -> Any:
+                return super().kickoff(*args, **kwargs)
+
+            async def kickoff_async(self, *args: Any, **kwargs: Any) -> Any:
+                return await super().kickoff_async(*args, **kwargs)
+
+        with acting_as("ann", type="user"):
+            assert run_agent(clerk(asking(), "done", cls=Own), way, in_loop).raw == "done"
+        assert runs(log) == ["agent intent clerk", "agent success clerk"]
+        assert {tuple(chain(entry)) for entry in of_kind(log.entries, "tool")} == {("ann", "clerk")}
+
+    @pytest.mark.parametrize("in_loop", [False, True])
+    @pytest.mark.parametrize("base", [BaseAgent, crewai.Agent])
+    def test_own_way(self, log: CapturedAudit, base: Any, in_loop: bool) -> None:
+        """An agent's class of the program's own that answers at once has a run, whose intent stands before that."""
+
+        class Own(base):  # type: ignore[misc]  # not installed where the types are checked
+            def kickoff(self, messages: str) -> str:
+                assert runs(log) == ["agent intent clerk"]
+                if messages == "fail":
+                    raise KeyError(messages)
+                return note(messages)
+
+            def execute_task(self, *_args: Any) -> Any: ...
+            async def aexecute_task(self, *_args: Any) -> Any: ...
+            def create_agent_executor(self, *_args: Any) -> Any: ...
+            def get_delegation_tools(self, *_args: Any) -> Any: ...
+            def get_platform_tools(self, *_args: Any) -> Any: ...
+            def get_mcp_tools(self, *_args: Any) -> Any: ...
+
+        made = Own(role="clerk", goal="g", backstory="b", llm=ScriptedModel(model="m", script=Script()))
+
+        def run(messages: str) -> object:
+            async def main() -> object:
+                return made.kickoff(messages)
+
+            return asyncio.run(main()) if in_loop else made.kickoff(messages)
+
+        assert run("hello") == "noted hello"
+        assert runs(log) == ["agent intent clerk", "agent success clerk"]
+        assert chain(log.entries[1]) == ["clerk"]
+        log.clear()
+        with pytest.raises(KeyError):
+            run("fail")
+        assert runs(log) == ["agent intent clerk", "agent failure clerk"]
+        log.clear()
+        log.fail(OSError("disk full"))
+        with pytest.raises(AuditWriteError):
+            run("hello")
+        assert log.entries == ()
+
+    def test_inside_of_itself(self, log: CapturedAudit) -> None:
+        """An agent that its own guardrail runs once more has two runs."""
+        asked: list[str] = []
+
+        def again(answer: Any) -> Any:
+            if not asked:
+                asked.append("inner")
+                with ThreadPoolExecutor() as pool:  # the event loop of the outer run is this thread's
+                    pool.submit(copy_context().run, asyncio.run, made.kickoff_async("go")).result()
+            return True, answer
+
+        made = clerk("inner", "outer", tools=(), guardrail=again)
+        made.kickoff("go")
+        assert runs(log) == ["agent intent clerk"] * 2 + ["agent success clerk"] * 2
+
+    @pytest.mark.parametrize("in_loop", [False, True])
+    @pytest.mark.parametrize("way", ["kickoff", "kickoff_async", "akickoff"])
+    def test_from_a_checkpoint(self, log: CapturedAudit, tmp_path: Path, way: str, in_loop: bool) -> None:
+        """A run that goes on from a checkpoint is one, of the agent that is restored."""
+
+        class Own(crewai.Agent):  # type: ignore[misc]  # not installed where the types are checked
+            @classmethod
+            def from_checkpoint(cls, _config: Any) -> Any:
+                return clerk("restored", tools=())
+
+        config = CheckpointConfig(location=str(tmp_path), on_events=[], restore_from="x")
+        made = clerk("done", role="first", cls=Own)
+        assert run_agent(made, way, in_loop, from_checkpoint=config).raw == "restored"
+        assert run_agent(made, way, in_loop, None, None, config).raw == "restored"
+        assert runs(log) == ["agent intent clerk", "agent success clerk"] * 2
+
     @pytest.mark.filterwarnings("ignore::FutureWarning")
     def test_lite(self, log: CapturedAudit) -> None:
         """The older lite agent is audited, too."""
@@ -308,6 +416,19 @@ class TestAgent:
         with acting_as("ann", type="user"):
             assert made.kickoff("go").raw == "done"
         assert {tuple(chain(entry)) for entry in of_kind(log.entries, "tool")} == {("ann", "clerk")}
+
+
+def runs(log: CapturedAudit) -> list[str]:
+    return [short(entry) for entry in of_kind(log.entries, "agent")]
+
+
+def run_agent(made: Any, way: str, in_loop: bool, *args: Any, **kwargs: Any) -> Any:
+    """Run an agent without a crew; in an event loop, `kickoff` is a coroutine, too."""
+
+    async def main() -> Any:
+        return await getattr(made, way)("go", *args, **kwargs)
+
+    return asyncio.run(main()) if in_loop or way != "kickoff" else made.kickoff("go", *args, **kwargs)
 
 
 REACT = 'Thought: note.\nAction: note\nAction Input: {"text": "hello"}'

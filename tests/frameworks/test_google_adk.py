@@ -368,6 +368,26 @@ class TestRefused:
         assert ran == []
         assert outer.model.script == ["told"]
 
+    @pytest.mark.parametrize("where", ["front", "inner"])
+    async def test_transfer_of_a_tool(self, log: CapturedAudit, where: str) -> None:
+        """A tool's transfer that cannot be written ends the turn, also inside an agent whose error becomes a text."""
+
+        def hand(tool_context: ToolContext) -> str:
+            """Ask for back."""
+            tool_context.actions.transfer_to_agent = "back"
+            log.fail(FULL, times=2)  # its own outcome, and the handoff's intent
+            return "handed"
+
+        back = agent("back", ["done"])
+        if where == "front":
+            front = agent("front", [call_of("hand"), "never"], [hand], sub_agents=[back])
+        else:
+            inner = agent("inner", [call_of("hand")], [hand], mode="single_turn")
+            front = agent("front", [call_of("inner", request="x"), "never"], sub_agents=[inner, back])
+        with pytest.raises(AuditWriteError):
+            await Chat(front).ask()
+        assert (front.model.script, back.model.script) == (["never"], ["done"])
+
     async def test_transfer(self, log: CapturedAudit) -> None:
         """A transfer that cannot be written does not happen."""
         back = agent("back", ["never"])

@@ -287,6 +287,30 @@ class TestModels:
         play(made)
         assert lines(log, "model") == MODEL
 
+    def test_wrapped_by_others_silently(self, log: CapturedAudit, play: Any) -> None:
+        """Others' wrapper need not tell what it is around: one call all the same, of the outermost."""
+
+        class Child(ScriptedModel):
+            def run(self, messages: list[ChatMessage]) -> dict[str, Any]:
+                return super().run(messages)  # type: ignore[no-any-return]
+
+            async def run_async(self, messages: list[ChatMessage]) -> dict[str, Any]:
+                return await super().run_async(messages)  # type: ignore[no-any-return]
+
+        play(agent(["one"], model=Child))
+        log.clear()
+        run, run_async = Child.run, Child.run_async
+
+        def others_run(self: Any, messages: list[ChatMessage]) -> Any:
+            return run(self, messages)
+
+        async def others_run_async(self: Any, messages: list[ChatMessage]) -> Any:
+            return await run_async(self, messages)
+
+        Child.run, Child.run_async = others_run, others_run_async  # type: ignore[method-assign]
+        play(agent(["two"], model=Child))
+        assert lines(log, "model") == MODEL
+
     def test_no_component(self, log: CapturedAudit, play: Any) -> None:
         """What an agent uses as a chat generator is audited, whatever its class is."""
 

@@ -570,6 +570,18 @@ class TestUninstrument:
             AuditInstrumentor().instrument(frameworks=["langchain"])
         assert BaseTool.run is before
 
+    def test_of_a_part_is_whole_or_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A part that lacks one function has none of the others wrapped; the other parts are audited."""
+        from langchain.agents.middleware import HumanInTheLoopMiddleware, human_in_the_loop
+
+        AuditInstrumentor().uninstrument()
+        monkeypatch.delattr(human_in_the_loop, "interrupt")
+        told: list[str] = []
+        AuditInstrumentor().instrument(frameworks=["langchain"], on_missing=lambda error: told.append(str(error)))
+        assert ["'interrupt'" in text for text in told] == [True]
+        assert type(vars(HumanInTheLoopMiddleware)["after_model"]).__name__ == "function"
+        assert type(vars(ToolNode)["__init__"]).__name__ == "FunctionWrapper"
+
     def test_leaves_copies_and_pickles_as_they_are(self, log: CapturedAudit) -> None:
         """Tools and agents are copied, and tools pickled, as without us, and the copies are audited."""
         copy.copy(two_steps()).invoke(HELLO)

@@ -348,6 +348,41 @@ class AsksAndStreams(StreamingModel):
         self.invoke("what is this about?")
         yield from super().stream(*args, **kwargs)
 
+    async def astream(self, *args: Any, **kwargs: Any) -> Any:
+        await self.ainvoke("what is this about?")
+        async for piece in super().astream(*args, **kwargs):
+            yield piece
+
+
+class StreamsAndAsks(StreamingModel):
+    """Streams, and then asks itself."""
+
+    async def astream(self, *args: Any, **kwargs: Any) -> Any:
+        async for piece in super().astream(*args, **kwargs):
+            yield piece
+        await self.ainvoke("was that right?")
+
+
+class TriesAgain(StreamingModel):
+    """Has its parent ask twice."""
+
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        super().invoke(*args, **kwargs)
+        return super().invoke(*args, **kwargs)
+
+    async def ainvoke(self, *args: Any, **kwargs: Any) -> Any:
+        await super().ainvoke(*args, **kwargs)
+        return await super().ainvoke(*args, **kwargs)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Any:
+        yield from super().stream(*args, **kwargs)
+        yield from super().stream(*args, **kwargs)
+
+    async def astream(self, *args: Any, **kwargs: Any) -> Any:
+        for _ in range(2):
+            async for piece in super().astream(*args, **kwargs):
+                yield piece
+
 
 class Text(LLM):  # type: ignore[misc]
     """A text model that goes through what it overrides."""
@@ -404,13 +439,54 @@ class TestModel:
         ask("invoke", model(kind=Later))
         assert lines(log) == CALL
 
-    def test_that_asks_itself_first_ends_with_its_stream(self, log: CapturedAudit) -> None:
-        """A stream of a class's own that asks for something else first has its outcome when it ends."""
+    def test_that_asks_itself_first_asks_twice(self, log: CapturedAudit) -> None:
+        """A stream of a class's own that asks for something else first has an intent for each of the two."""
         stream = model("a poem", "one two", kind=AsksAndStreams).stream("hello")
         next(stream)
-        assert lines(log) == CALL[:1]
+        assert lines(log) == CALL[:1] * 2
         list(stream)
-        assert lines(log) == CALL
+        assert lines(log) == CALL[:1] * 2 + CALL[1:] * 2
+
+    def test_that_asks_itself_first_asks_twice_in_coroutines(self, log: CapturedAudit) -> None:
+        """A stream of coroutines is no different, whichever of the two comes first."""
+
+        async def program(kind: Any) -> None:
+            assert await collected(model("one", "two", kind=kind).astream("hello"))
+
+        asyncio.run(program(AsksAndStreams))
+        assert lines(log) == CALL[:1] * 2 + CALL[1:] * 2
+        asyncio.run(program(StreamsAndAsks))
+        assert lines(log)[4:] == [*CALL[:1], *CALL, *CALL[1:]]
+
+    @pytest.mark.parametrize("way", [way for way in ASKED if way in vars(TriesAgain)])
+    def test_that_tries_again_asks_twice(self, log: CapturedAudit, way: str) -> None:
+        """A method that has its parent ask once more has an intent for each time, on disk before."""
+        found: list[int] = []
+
+        class Counts(TriesAgain):
+            def _generate(self, *args: Any, **kwargs: Any) -> Any:
+                found.append(len(log.entries))
+                return super()._generate(*args, **kwargs)
+
+            def _stream(self, *args: Any, **kwargs: Any) -> Any:
+                found.append(len(log.entries))
+                yield from super()._stream(*args, **kwargs)
+
+        assert ask(way, model("no", "fine", kind=Counts))
+        assert lines(log) == [CALL[0], *CALL, CALL[1]]
+        assert found == [1, 2]
+
+    def test_that_fails_and_is_asked_again_is_asked_twice(self, log: CapturedAudit) -> None:
+        """A failure of what is tried again does not hide the second try."""
+
+        class Retries(ScriptedModel):
+            def invoke(self, *args: Any, **kwargs: Any) -> Any:
+                with suppress(ValueError):
+                    return super().invoke(*args, **kwargs)
+                return super().invoke(*args, **kwargs)
+
+        model(ValueError(), "fine", kind=Retries).invoke("hello")
+        assert lines(log) == [CALL[0], *CALL, CALL[1]]
 
     def test_closed_early_is_unknown(self, log: CapturedAudit) -> None:
         """A stream of a class's own that is closed before its end is neither a success nor a failure."""

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from workflows.errors import WorkflowCancelledByUser
 
 from otel_audit import acting_as
-from otel_audit.instrument.frameworks.llama_index import agent as llama_index_agent
+from otel_audit.instrument.frameworks import delegation as delegation_module
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.llama_index_parts import (
     CANARY,
@@ -231,7 +231,7 @@ class TestHandoff:
 
     async def test_back_again(self, log: CapturedAudit, monkeypatch: pytest.MonkeyPatch) -> None:
         """Handed back, the chain grows; of a long one the first and the latest are kept."""
-        monkeypatch.setattr(llama_index_agent, "MAX_AGENTS", 3)
+        monkeypatch.setattr(delegation_module, "MAX_AGENTS", 3)
         to_back = [call_of("handoff", "to-back", to_agent="back", reason="sums")]
         to_front = [call_of("handoff", "to-front", to_agent="front", reason="words")]
         workflow = pair_of_agents([to_back, to_back, "3"], [to_front, to_front])

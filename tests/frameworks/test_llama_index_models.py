@@ -178,6 +178,53 @@ class TestStreams:
         outcome = of(log, "model unknown scripted-1")
         assert outcome.attributes["audit.reason"] == "closed by its consumer before it ended"
 
+    def test_thrown_into(self, log: CapturedAudit) -> None:
+        """A stream that its reader throws into is closed, with the model's, and fails."""
+        closed = []
+
+        class Closing(ScriptedModel):
+            def stream_chat(self, messages: Any, **_kwargs: Any) -> Any:
+                def answers() -> Iterator[ChatResponse]:
+                    try:
+                        yield from (self._answer(), self._answer())
+                    finally:
+                        closed.append(True)
+
+                return answers()
+
+        stream: Any = Closing(script=["one", "two"]).stream_chat([])
+        next(stream)
+        error = KeyError("of the reader")
+        with pytest.raises(KeyError) as raised:
+            stream.throw(error)
+        assert raised.value is error
+        assert closed == [True]
+        assert lines(log) == ["model intent scripted-1", "model failure scripted-1"]
+
+    async def test_async_thrown_into(self, log: CapturedAudit) -> None:
+        """An async stream that its reader throws into is closed, with the model's, and fails."""
+        closed = []
+
+        class Closing(ScriptedModel):
+            async def astream_chat(self, messages: Any, **_kwargs: Any) -> Any:
+                async def answers() -> AsyncIterator[ChatResponse]:
+                    try:
+                        yield self._answer()
+                        yield self._answer()
+                    finally:
+                        closed.append(True)
+
+                held.append(answers())
+                return held[0]
+
+        held: list[Any] = []
+        stream: Any = await Closing(script=["one", "two"]).astream_chat([])
+        await anext(stream)
+        with pytest.raises(KeyError):
+            await stream.athrow(KeyError("of the reader"))
+        assert closed == [True]
+        assert lines(log) == ["model intent scripted-1", "model failure scripted-1"]
+
     async def test_async_closed_early(self, log: CapturedAudit) -> None:
         """An async stream that is closed before its end is neither a success nor a failure."""
         stream: Any = await ScriptedModel(script=["yes"]).astream_chat(ASK)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
+import threading
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -175,6 +179,63 @@ class TestClasses:
         model_request_sync(Made(), ASK)
         assert told(log) == call("counting")
         assert log.entries[-1].attributes["gen_ai.response.model"] == "second-2026"
+
+    @WAYS
+    def test_method_wrapped_silently_later(self, log: CapturedAudit, way: str) -> None:
+        """A wrapper of the program's that does not tell what it is around makes no second call of one."""
+
+        class Made(CountingModel):
+            """Its methods are wrapped."""
+
+            async def request(self, *args: Any, **kwargs: Any) -> Any:
+                """Answer."""
+                return await super().request(*args, **kwargs)
+
+            @asynccontextmanager
+            async def request_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+                """Answer bit by bit."""
+                async with super().request_stream(*args, **kwargs) as response:
+                    yield response
+
+        for name in ("request", "request_stream"):
+            ours = getattr(Made, name)
+            setattr(Made, name, lambda *args, _ours=ours, **kwargs: _ours(*args, **kwargs))
+        WAYS_TO_RUN[way](Agent(Made()))
+        assert told(log, "model") == call("counting")
+
+    def test_made_while_another_process_is_started(self) -> None:
+        """A child that is forked while a class is looked at can make classes, and have them audited."""
+        held, go_on = threading.Event(), threading.Event()
+
+        class Slow:
+            """A method that takes time to look at."""
+
+            def __call__(self) -> None:
+                """Do nothing."""
+
+            def __getattr__(self, name: str) -> Any:
+                if name == "__wrapped__":
+                    held.set()
+                    go_on.wait()
+                raise AttributeError(name)
+
+        def make() -> Any:
+            return type("Made", (CountingModel,), {"request": Slow()})
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        held.wait()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of a fork beside threads
+            child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            go_on.set()
+            make()
+            os._exit(0)
+        go_on.set()
+        thread.join()
+        assert os.waitpid(child, 0)[1] == 0
 
     def test_embedder_made_quietly(self, log: CapturedAudit) -> None:
         """An embedding model whose parent does not tell of its making is audited too."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,25 @@ class TestAgents:
 
         for cls, way in ((Mine, "get_response"), (Other, "invoke")):
             log.clear()
-            assert await WAYS[way](cls(service=scripted("done"), name="writer")) == "done"
+            made = cls(service=scripted("done", "done"), name="writer")
+            assert await WAYS[way](made) == "done"
             assert told(log, "agent") == [STEPS[0], STEPS[-1]]
+            log.clear()
+            function = kernel_function(partial(WAYS[way], made), name="write")
+            assert str(await Kernel().add_function("tools", function).invoke(Kernel())) == "done"
+            assert told(log, "agent") == [STEPS[0], STEPS[-1]]
+
+    @pytest.mark.parametrize("inner", WAYS)
+    @pytest.mark.parametrize("outer", WAYS)
+    async def test_inside_of_itself(self, log: CapturedAudit, outer: str, inner: str) -> None:
+        """An agent that its own function runs once more, in whatever way, has two runs, one inside of the call."""
+
+        async def note(text: str) -> str:
+            return await WAYS[inner](made)
+
+        made = agent("writer", CALL, "inner", "done", functions=[note])
+        assert await WAYS[outer](made) == "done"
+        assert told(log) == [*STEPS[:4], STEPS[0], STEPS[1], STEPS[2], STEPS[-1], *STEPS[4:]]
 
     async def test_handoff(self, log: CapturedAudit) -> None:
         """An agent of an orchestration that hands over does so by a function, and each agent is run."""

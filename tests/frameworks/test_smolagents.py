@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from smolagents import PythonInterpreterTool, Tool, tool
+from smolagents import PythonInterpreterTool, Tool, ToolCallingAgent, tool
 
 from otel_audit import acting_as, read_log
 from otel_audit.pipeline.context import current_actors
@@ -436,6 +436,48 @@ class TestClasses:
 
         assert Loud()("x") == "X"
         assert lines(log) == ["tool intent loud", "tool success loud"]
+
+    def test_own_stream(self, log: CapturedAudit) -> None:
+        """A class that makes a run's stream by itself has a run with its intent at the first step."""
+
+        class Own(ToolCallingAgent):  # type: ignore[misc]
+            def run(self, task: str, stream: bool = False, **kwargs: Any) -> Any:
+                yield from ("one", "two")
+
+        steps = calling("clerk", [], kind=Own).run("go", stream=True)
+        assert lines(log) == []
+        assert next(steps) == "one"
+        assert lines(log) == ["agent intent clerk"]
+        assert list(steps) == ["two"]
+        assert lines(log) == ["agent intent clerk", "agent success clerk"]
+
+    @pytest.mark.parametrize("when", ["asked", "read", "both"])
+    def test_stream_of_the_parent(self, log: CapturedAudit, when: str) -> None:
+        """A class whose stream passes its parent's on has one run, whenever it asks for it."""
+
+        class Passes(ToolCallingAgent):  # type: ignore[misc]
+            def run(self, task: str, stream: bool = False, **kwargs: Any) -> Any:
+                if when == "read":
+                    return self.steps(None, task)
+                steps = super().run(task, stream=True, **kwargs)
+                return steps if when == "asked" else self.steps(steps, task)
+
+            def steps(self, steps: Any, task: str) -> Any:
+                yield from steps or super().run(task, stream=True)
+
+        assert list(calling("clerk", [answer()], kind=Passes).run("go", stream=True))
+        assert lines(log, "agent") == ["agent intent clerk", "agent success clerk"]
+        assert lines(log)[0] == "agent intent clerk"
+
+    def test_steps_that_are_no_generator(self, log: CapturedAudit) -> None:
+        """A class whose steps are a mere iterator is run as without us."""
+
+        class Plain(ToolCallingAgent):  # type: ignore[misc]
+            def _step_stream(self, memory_step: Any) -> Any:
+                return iter(list(super()._step_stream(memory_step)))
+
+        assert calling("clerk", [answer()], kind=Plain).run("go") == "done"
+        assert lines(log, "agent") == ["agent intent clerk", "agent success clerk"]
 
     def test_model_of_a_model(self, log: CapturedAudit) -> None:
         """A model that has its parent class ask is one call, also where it answers a stream by it."""

@@ -44,7 +44,7 @@ BROKEN: tuple[tuple[str, str, Any], ...] = (
     ("verify", "otel_audit.verify.judge.entry_hash", lambda prefix: reference_log.GENESIS),
     ("verify", "otel_audit.verify.judge.entry_hmac", lambda key, digits: "0" * 64),
     ("verify", "otel_audit.verify.verifier.check_segments", lambda *arguments: None),
-    ("verify", "otel_audit.verify.verifier.check_anchors", lambda anchors, *more: len(set(anchors))),
+    ("verify", "otel_audit.verify.verifier.check_anchors", lambda anchors, *more: frozenset(anchors)),
     ("verify", "otel_audit.verify.fragments.region_sha256", lambda region, segments: mock.ANY),
     ("verify", "otel_audit.verify.judge.Judge._disagreement", lambda *arguments: None),
     ("verify", "otel_audit.verify.contents.brackets", lambda *arguments: 0),

@@ -54,7 +54,7 @@ def check(data: bytes) -> None:
     given = changed.given
     path, key_file = _write(changed)
     anchors = [f"{seq}:{digits}" for seq, digits in given.anchors]
-    with mock.patch.object(verification, "_format_now", return_value=NOW):
+    with mock.patch.object(verification, "format_time", return_value=NOW.encode()):
         report = reader.verify_log(
             path, hmac_key_file=key_file, anchors=anchors, expected_integrity=_mode(given.expected)
         )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -28,6 +29,8 @@ import otel_audit
 from otel_audit import AuditInstrumentor, acting_as, read_log, verify_log
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditError
+from otel_audit.instrument.frameworks import FrameworkSettings
+from otel_audit.instrument.frameworks.mcp import RequestAuditor
 from otel_audit.testing import capture_audit
 from tests.integration.repository import make_repository
 
@@ -280,6 +283,34 @@ class TestIntent:
         assert summary(outcome)[3:] == ("outcome", "failure", "asyncio.exceptions.CancelledError")
 
 
+if find_spec("mcp.shared.experimental") is not None:  # the last versions of mcp 1
+
+    class TestTask:
+        async def test_is_a_tool_call_of_the_client(self) -> None:
+            """A tool that is called as a task has the client's pair, with its intent before the server's."""
+            types, lowlevel = import_module("mcp.types"), import_module("mcp.server.lowlevel")
+            connect = import_module("mcp.shared.memory").create_connected_server_and_client_session
+            server = lowlevel.Server("tasks")
+
+            async def begin(request: Any) -> Any:
+                now = datetime.now(UTC)
+                task = types.Task(taskId="task-1", status="working", createdAt=now, lastUpdatedAt=now, ttl=60000)
+                return types.ServerResult(types.CreateTaskResult(task=task))
+
+            server.request_handlers[types.CallToolRequest] = begin
+            with capture_audit() as captured, instrumented():
+                async with connect(server) as session:
+                    with pytest.deprecated_call():
+                        tasks = session.experimental
+                    assert (await tasks.call_tool_as_task("add", {"a": 1})).task.taskId == "task-1"
+                assert [summary(entry)[0:1] + summary(entry)[2:5] for entry in captured.entries] == [
+                    ("client", "add", "intent", "unknown"),
+                    ("server", "add", "intent", "unknown"),
+                    ("server", "add", "outcome", "unknown"),
+                    ("client", "add", "outcome", "unknown"),
+                ]
+
+
 class TestContent:
     async def test_is_not_recorded(self, path: Path, tmp_path: Path) -> None:
         """Arguments, results and messages of errors stay out of the log."""
@@ -336,6 +367,23 @@ class TestFailClosed:
             otel_audit.get_audit_logger("test").emit("test.next")
             [declared] = [entry for entry in read_log(captured.path) if entry.event_name == "audit.log.dropped"]
             assert declared.attributes["audit.dropped.count"] == 2
+
+    async def test_a_result_goes_through_whatever_it_is(self) -> None:
+        """A result that raises where it is looked at comes through, and the outcome is written."""
+
+        class Odd:
+            @property
+            def is_error(self) -> bool:
+                raise ValueError
+
+        async def request() -> Odd:
+            return odd
+
+        odd = Odd()
+        with capture_audit() as captured:
+            auditor = RequestAuditor(otel_audit.get_audit_logger("test"), FrameworkSettings(), "client")
+            assert await auditor.run(await auditor.start("tools/call", "odd", None), request) is odd
+            assert [entry.attributes["audit.phase"] for entry in captured.entries] == ["intent", "outcome"]
 
     @pytest.mark.parametrize("on_failure", ["closed", "open"])
     async def test_the_server_refuses_and_lives(self, path: Path, tmp_path: Path, on_failure: str) -> None:

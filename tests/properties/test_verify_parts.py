@@ -19,10 +19,10 @@ from otel_audit.log_files import find_log
 from otel_audit.verify.anchors import parse_anchor
 from otel_audit.verify.report import VerifyReport
 from otel_audit.verify.scan import Scan
-from otel_audit.verify.segment import Checksums, Segment, segment_sha256
+from otel_audit.verify.segment import Checksums, Segment, line_start, segment_sha256
 from otel_audit.verify.start import Start
 from otel_audit.verify.stitch import Stitches
-from otel_audit.verify.unit import Reader, Terms, Unit, line_start, units
+from otel_audit.verify.unit import Reader, Terms, Unit, units
 from otel_audit.verify.verifier import verify
 from tests import logs
 

@@ -250,6 +250,20 @@ class TestCheckpoint:
         assert report.intact
         assert not report.anchored
 
+    @pytest.mark.parametrize("given", [False, True])
+    def test_is_not_counted_of_a_log_that_is_not_intact(self, log: Log, given: bool) -> None:
+        """Nor is a log with a fault anchored by the checkpoint; the same anchor from outside counts, once."""
+        log.grow(40)
+        log.verify()
+        saved = json.loads(log.file.read_bytes())
+        log.file.write_text(json.dumps({**saved, "offset": saved["offset"] - 1}))
+        log.lines[1][20] = log.lines[1][20].replace(b'"success"', b'"failure"')
+        log.grow(60)
+        report = log.verify(anchors=[f"40:{logs.hash_of(log.lines[1][9])}"] * given)
+        assert report.since is None
+        assert kinds(report) == [("edited", 51)]
+        assert (report.anchors_matched, report.anchored) == (given, given)
+
     def test_parts_read_by_workers_say_the_same(self, log: Log) -> None:
         """Two processes go on from a checkpoint as one does."""
         log.grow(40)

@@ -115,6 +115,13 @@ class TestParseLine:
         bare = KEYED.replace(b',"hash":"%s"' % logs.hash_of(KEYED).encode(), b"")
         assert reason(bare) == "hmac without hash"
 
+    @pytest.mark.parametrize("members", [b'"%b":1', b'"%b":1,"%b":2'])
+    def test_long_name(self, members: bytes) -> None:
+        """A name as long as a line may be is not told in full."""
+        name = b"x" * 900_000 if b"2" not in members else b"x" * 400_000
+        line = KEYED[: -len(b',"hmac":""}') - 64] + b"," + members.replace(b"%b", name) + b"}"
+        assert len(reason(line)) < 120
+
     def test_counts_the_line_feed(self) -> None:
         """With its LF a line may have 1 MiB, and not a byte more."""
         room = MAX_LINE_BYTES - 1 - len(LINE)

@@ -17,6 +17,7 @@ from otel_audit.environment import (
     check_on_failure,
     file_settings,
     provider_settings,
+    trace_url,
 )
 from otel_audit.errors import AuditConfigError
 
@@ -186,3 +187,18 @@ def test_environment_is_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's own environment is not looked at."""
     monkeypatch.setitem(os.environ, "OTEL_AUDIT_DURABILITY", "nonsense")
     assert file_settings({}, "/a.jsonl").durability == "always"
+
+
+class TestTraceUrl:
+    @pytest.mark.parametrize("text", ["https://traces.test/{trace_id}", "HTTP://t/?x={}&t={trace_id}#{span_id}"])
+    def test_an_address(self, text: str) -> None:
+        """An address of a page with the place of the trace id is taken as it is; an empty one is none."""
+        assert trace_url({"OTEL_AUDIT_TRACE_URL": f" {text}\n"}) == text
+        assert trace_url({"OTEL_AUDIT_TRACE_URL": " "}) is None
+
+    @pytest.mark.parametrize("text", ["https://traces.test/", "javascript:alert('{trace_id}')", "traces/{trace_id}"])
+    def test_none(self, text: str) -> None:
+        """One without that place, or that is opened as no page, is refused."""
+        expected = r"OTEL_AUDIT_TRACE_URL: expected an address .* https:// or http:// and has \{trace_id\} in it, got"
+        with pytest.raises(AuditConfigError, match=expected):
+            trace_url({"OTEL_AUDIT_TRACE_URL": text})

@@ -24,6 +24,7 @@ from otel_audit.verify.report import VerifyReport
 from otel_audit.verify.segment import Segment
 from otel_audit.verify.start import Start
 from otel_audit.verify.unit import Terms
+from otel_audit.worker_limits import MIN_BYTES
 from tests import logs
 
 ROOT: Final = Path(__file__).parents[2]
@@ -189,7 +190,7 @@ class TestCount:
 
     def test_is_none_for_a_short_log(self) -> None:
         """A log of a few megabytes is read by this process alone."""
-        assert workers.worker_count(workers.MIN_BYTES - 1) < 2
+        assert workers.worker_count(MIN_BYTES - 1) < 2
 
     def test_is_what_is_asked_for(self) -> None:
         """Who asks for processes gets as many."""
@@ -202,3 +203,10 @@ class TestCount:
         monkeypatch.undo()
         monkeypatch.setattr(sys, "executable", None)
         assert workers.worker_count(1 << 40, 4) == 0
+
+
+def test_a_worker_loads_nothing_that_makes_a_line() -> None:
+    """What a worker imports is what reads a log: each of them starts with it."""
+    code = "import sys, otel_audit.worker; print(*(f'otel_audit.{name}' in sys.modules for name in ('entry', 'line')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True False\n"

@@ -38,7 +38,7 @@ FRAMEWORKS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameworkSettings:
-    """What every framework module is told.
+    """What every framework's package is told.
 
     Attributes:
         capture: Names of arguments to record; ``"*"`` for all but those that look secret.

@@ -122,31 +122,29 @@ def agent_run(agent: object, *, agent_id: object = None, conversation_id: object
     )
 
 
-def handoff(to_agent: object, *, from_agent: object = None, call_id: object = None, **attributes: object) -> Act:
+def handoff(to_agent: object, *, from_agent: object = None, call_id: object = None) -> Act:
     """Return the act of one agent handing the work to another.
 
     Args:
         to_agent: Name of the agent that goes on.
         from_agent: Name of the one that hands over.
         call_id: The model's id of the tool call that asked for it.
-        **attributes: Others, by name.
     """
     return _act(
         semconv.EVENT_AGENT_HANDOFF,
         to_agent,
         "agent",
-        {semconv.GEN_AI_AGENT_NAME: from_agent, semconv.GEN_AI_TOOL_CALL_ID: call_id, **attributes},
+        {semconv.GEN_AI_AGENT_NAME: from_agent, semconv.GEN_AI_TOOL_CALL_ID: call_id},
     )
 
 
-def approval(tool: object, *, call_id: object = None, agent: object = None, **attributes: object) -> Act:
+def approval(tool: object, *, call_id: object = None, agent: object = None) -> Act:
     """Return the act of deciding whether a tool call may run, by a person or a policy.
 
     Args:
         tool: The tool's name.
         call_id: What the model calls this call.
         agent: Name of the agent that wants to call.
-        **attributes: Others, by name.
     """
     return _act(
         semconv.EVENT_TOOL_APPROVE,
@@ -156,7 +154,6 @@ def approval(tool: object, *, call_id: object = None, agent: object = None, **at
             semconv.GEN_AI_TOOL_NAME: tool,
             semconv.GEN_AI_TOOL_CALL_ID: call_id,
             semconv.GEN_AI_AGENT_NAME: agent,
-            **attributes,
         },
     )
 
@@ -172,19 +169,18 @@ def guardrail(name: object, *, agent: object = None, **attributes: object) -> Ac
     return _act(semconv.EVENT_GUARDRAIL_CHECK, name, "guardrail", {semconv.GEN_AI_AGENT_NAME: agent, **attributes})
 
 
-def retrieval(source: object, *, agent: object = None, **attributes: object) -> Act:
+def retrieval(source: object, *, agent: object = None) -> Act:
     """Return the act of looking something up for a model; nothing of the query or of what is found.
 
     Args:
         source: Name of the retriever or of the store.
         agent: Name of the agent that looks it up.
-        **attributes: Others, by name.
     """
     return _act(
         semconv.EVENT_RETRIEVAL_QUERY,
         source,
         "datastore",
-        {semconv.GEN_AI_OPERATION_NAME: "retrieval", semconv.GEN_AI_AGENT_NAME: agent, **attributes},
+        {semconv.GEN_AI_OPERATION_NAME: "retrieval", semconv.GEN_AI_AGENT_NAME: agent},
         action="READ",
     )
 

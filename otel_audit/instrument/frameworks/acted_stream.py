@@ -156,7 +156,7 @@ class _Run:
             self._judge()
             self._action.end_quietly()
         else:
-            self._watcher.excuse(self._action, raised)
+            self._auditor.excuse(self._action, raised, self._watcher.excuse)
             self._action.fail(raised)
         if self._span is not None:
             end_span(self._span, None if closed else error_type_of(raised))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import trace
+from opentelemetry.context import Context, get_current
 
 from otel_audit.instrument import under_way
 from otel_audit.instrument.capture import capture_arguments, capture_result
@@ -21,6 +22,7 @@ from otel_audit.interrupt import is_interrupt
 from otel_audit.pipeline.assemble import assemble
 from otel_audit.pipeline.context import acting_as, current_actors
 from otel_audit.pipeline.logger import NOT_RECORDED, in_event_loop
+from otel_audit.pipeline.resume import resumed
 from otel_audit.record import Actor, AuditReceipt, Decision, Outcome
 from otel_audit.semconv import EVENT_TOOL_EXECUTE
 
@@ -111,8 +113,7 @@ class Auditor:
                 with self.acting(agent), under_way.inside(action):
                     result = call()
             except BaseException as raised:
-                if excuse is not None:
-                    excuse(action, raised)
+                self.excuse(action, raised, excuse)
                 action.fail(raised)
                 raise
             self.judge(action, result, judge)
@@ -135,72 +136,46 @@ class Auditor:
                 with self.acting(agent), under_way.inside(action):
                     result = await call()
             except BaseException as raised:
-                if excuse is not None:
-                    excuse(action, raised)
+                self.excuse(action, raised, excuse)
                 action.fail(raised)
                 raise
             self.judge(action, result, judge)
             await action.aend_quietly()
         return result
 
-    def stream(self, act: Act, call: Callable[[], Iterator[T]], judge: Judge | None = None) -> Iterator[T]:
-        """Iterate over what a call gives, between its two entries.
+    def stream(self, act: Act, call: Callable[[], Iterable[T]], judge: Judge | None = None) -> Generator[T, Any, Any]:
+        """Iterate over what a call gives, between its two entries, each step in a context of its own.
 
-        The intent is written at the first step. Closed before its end, the outcome is ``unknown``,
-        unless the judge can tell.
+        The intent is written at the first step. What the consumer sends or throws gets to a generator that the
+        call gave. Closed before its end, the outcome is ``unknown``, unless the judge can tell.
 
         Args:
             act: What it is.
-            call: Returns the iterator.
+            call: Returns what is iterated over.
             judge: Told of the last item, None where there was none.
         """
-        action = self.start(act)
-        last: T | None = None
-        try:
-            with under_way.inside(action):
-                iterator = call()
-            for last in under_way.steps(iterator, action):
-                yield last
-        except GeneratorExit:
-            try:
-                if hasattr(iterator, "close"):
-                    iterator.close()
-            finally:
-                action.set_outcome("unknown", reason=CLOSED_EARLY)
-                self.judge(action, last, judge)
-                action.end_quietly()
-            raise
-        except BaseException as raised:
-            action.fail(raised)
-            raise
-        self.judge(action, last, judge)
-        action.end_quietly()
+        action: AuditAction
+        items = _Items(call)
 
-    async def astream(
-        self, act: Act, call: Callable[[], AsyncIterator[T]], judge: Judge | None = None
-    ) -> AsyncIterator[T]:
-        """As `stream`, for async iterators."""
-        action = await self.astart(act)
-        last: T | None = None
-        try:
+        def enter() -> Context:
+            nonlocal action
+            action = self.start(act)
             with under_way.inside(action):
-                iterator = call()
-            async for last in under_way.asteps(iterator, action):
-                yield last
-        except GeneratorExit:
-            try:
-                if hasattr(iterator, "aclose"):
-                    await iterator.aclose()
-            finally:
+                return get_current()
+
+        def finish(_result: object) -> None:
+            self.judge(action, items.last, judge)
+            action.end_quietly()
+
+        def fail(raised: BaseException, closed: bool) -> None:
+            if closed:
                 action.set_outcome("unknown", reason=CLOSED_EARLY)
-                self.judge(action, last, judge)
-                action.end_quietly()
-            raise
-        except BaseException as raised:
-            action.fail(raised)
-            raise
-        self.judge(action, last, judge)
-        await action.aend_quietly()
+                finish(None)
+            else:
+                action.fail(raised)
+
+        inner: Any = items
+        return resumed(inner, enter, finish, fail)
 
     def decide(self, act: Act, decision: Decision, *, reason: str | None = None) -> AuditReceipt:
         """Write one entry of what a guardrail or an approver decided, durable on return.
@@ -273,6 +248,16 @@ class Auditor:
                 raise
             warn_once(_log, "the outcome of %s lacks what its result tells: %s", action.event_name, error)
 
+    def excuse(self, action: AuditAction, raised: BaseException, excuse: Excuse | None) -> None:
+        """Let the outcome say where what was raised is no failure. Never raises: the exception goes on."""
+        try:
+            if excuse is not None:
+                excuse(action, raised)
+        except BaseException as error:  # what an exception's own code raises
+            if is_interrupt(error):
+                raise
+            warn_once(_log, "the outcome of %s lacks what its exception tells: %s", action.event_name, error)
+
     def _members(self, act: Act) -> dict[str, Any]:
         altered: list[str] = []
         captured = None
@@ -288,6 +273,28 @@ class Auditor:
             "altered": altered,
             "on_failure": self.settings.on_failure,
         }
+
+
+class _Items:
+    """The items of a call's result: asked for at the first step, and the last one kept."""
+
+    __slots__ = ("_generator", "last")
+
+    def __init__(self, call: Callable[[], Iterable[Any]]) -> None:
+        self._generator = _generated(call)
+        self.last: Any = None
+
+    def send(self, given: Any) -> Any:
+        self.last = self._generator.send(given)
+        return self.last
+
+    def throw(self, error: BaseException) -> Any:
+        self.last = self._generator.throw(error)
+        return self.last
+
+
+def _generated(call: Callable[[], Iterable[Any]]) -> Generator[Any, Any, Any]:
+    return (yield from call())
 
 
 def _decision(channel: Channel, act: Act, decision: Decision, reason: str | None, *, deferred: bool) -> AuditLogRecord:

@@ -36,21 +36,35 @@ class Begun:
 def goes_on(key: str, instance: object, method: Method) -> bool:
     """Return whether a method is called for the act that the context is in, rather than for one of its own.
 
+    What a call inside of a run calls is no part of that run.
+
     Args:
         key: `RUN` or `CALL`.
         instance: Whose method it is.
         method: One that the act did not go through so far, which it does now; called once more, it begins another act.
     """
-    begun = get_current().get(key)
+    context = get_current()
+    begun = context.get(key)
     if not isinstance(begun, Begun) or begun.instance is not instance or method in begun.methods:
+        return False
+    if key == RUN and context.get(CALL) is not None:
         return False
     begun.methods.add(method)
     return True
 
 
+def values(key: str, instance: object, method: Method, caller: tuple[Actor, ...] | None = None) -> dict[str, object]:
+    """Return what the context has inside of an act that begins; by who acts now, where no ``caller`` is given."""
+    begun = Begun(instance, {method}, current_actors() if caller is None else caller)
+    return {RUN: begun, CALL: None} if key == RUN else {key: begun}
+
+
 def begin(key: str, instance: object, method: Method, caller: tuple[Actor, ...] | None = None) -> Context:
-    """Return the current context, in which an act begins; by who acts now, where no ``caller`` is given."""
-    return set_value(key, Begun(instance, {method}, current_actors() if caller is None else caller))
+    """Return the current context, in which an act begins, as `values` has it."""
+    context = get_current()
+    for name, value in values(key, instance, method, caller).items():
+        context = set_value(name, value, context)
+    return context
 
 
 def current_run() -> Begun | None:

@@ -32,12 +32,6 @@ class Hook:
     stops: bool | None = True
     note: str = ""
 
-    @property
-    def stops_text(self) -> str:
-        """``yes`` or ``no``, and the note; without either, ``–``."""
-        words = ({True: "yes", False: "no", None: ""}[self.stops], self.note)
-        return "; ".join(word for word in words if word) or "–"
-
 
 def load_hooks(name: str) -> tuple[Hook, ...]:
     """Return the hooks of a framework, which need not be installed.

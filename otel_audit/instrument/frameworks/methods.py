@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
@@ -106,7 +106,7 @@ def wrap_methods(
             put(cls, _MADE, make_class)
 
     def wrap_all(classes: list[type]) -> None:
-        with _lock:
+        with one_at_a_time():
             if not ended:
                 for owner in dict.fromkeys(owner for cls in classes for owner in cls.__mro__):
                     wrap_own(owner)
@@ -121,13 +121,27 @@ def wrap_methods(
 
     def end() -> None:
         nonlocal ended
-        with _lock:
+        with one_at_a_time():
             ended = True
 
     put(*maker, make_class)
     wrap_all(_with_subclasses(bases))
     way_back.callback(end)
     return lambda: wrap_all(_with_subclasses(bases))
+
+
+def one_at_a_time() -> AbstractContextManager[object]:
+    """Return what is held while classes are looked at and wrapped; a forked child has one that nobody holds."""
+    return _lock
+
+
+def is_around(method: Any, ours: Collection[object]) -> bool:
+    """Return whether one of our wrappers is called by this method, or is it, as far as ``__wrapped__`` tells."""
+    while method is not None:
+        if any(method is wrapper for wrapper in ours):
+            return True
+        method = getattr(method, "__wrapped__", None)
+    return False
 
 
 def _for(only: tuple[type, ...], leave: type | None, wrapper: Wrapper) -> Wrapper:

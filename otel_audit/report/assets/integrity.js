@@ -41,11 +41,12 @@ export class Integrity {
     const errors = report.findings.filter((finding) => finding.severity === "error");
     const others = report.findings.filter((finding) => finding.severity !== "error");
     const list = [...findingList(errors), ...remarks(others)];
-    const told = toldErrors();
-    if (errors.length === 0 && told.length > 0) {
+    const { verification: said } = summary;
+    if (errors.length === 0 && isToldBroken()) {
       // What it needs is not in the page: the key, for one.
-      const words = [el("p", {}, `Your browser found no fault in the entries themselves. But otel-audit verify found ${plural(told.length, "fault")} when this report was made, with what this page does not have, such as the key. Do not rely on the record before they are explained.`)];
-      this.state("bad", "Not intact, as told", words, findingList(told));
+      const words = [el("p", {}, `Your browser found no fault in the entries themselves. But otel-audit verify found ${plural(said.errors, "fault")} when this report was made, with what this page does not have, such as the key. Do not rely on the record before they are explained.`)];
+      const told = toldErrors();
+      this.state("bad", "Not intact, as told", words, findingList(told, said.errors - told.length));
       return;
     }
     if (errors.length > 0) {
@@ -58,7 +59,7 @@ export class Integrity {
       this.state("unsure", "Not provable", words, list);
       return;
     }
-    const { head } = summary.verification;
+    const { head } = said;
     if (head !== null && (head.seq !== report.head?.seq || head.hash !== report.head?.hash)) {
       const words = [el("p", {}, "The entries fit together, but they are not those that this report was made from: the last one is another. Ask for the original.")];
       this.state("bad", "Not the record this report was made from", words, list);
@@ -80,14 +81,14 @@ export class Integrity {
       this.state("bad", "Not intact", words, findingList(faults));
       return;
     }
-    const told = toldErrors();
+    const { verification: said } = summary;
     const words = [
       el("p", {}, el("b", {}, "Proved here: "), `${plural(proved, "entry", "entries")} of ${count(summary.embedded.of)}. Your browser hashed each of them again; ${plural(links, "pair")} of neighbours are linked by hash.${head ? " The last entry of the log is among them." : ""}`),
       el("p", {}, el("b", {}, "Not proved here: "), `the other ${plural(summary.embedded.of - proved, "entry", "entries")}, and that nothing stands between those above but what belongs there. For that, drop the log's own files below: your browser then checks all of it.`),
     ];
-    if (summary.verification.key_id !== null) words.push(el("p", {}, "The log has a key, and its MACs are not checked here."));
-    if (told.length > 0) {
-      words.unshift(el("p", {}, `When this report was made, otel-audit verify found ${plural(told.length, "fault")} in the log; they stand below.`));
+    if (said.key_id !== null) words.push(el("p", {}, "The log has a key, and its MACs are not checked here."));
+    if (isToldBroken()) {
+      words.unshift(el("p", {}, `When this report was made, otel-audit verify found ${plural(said.errors, "fault")} in the log; they stand below.`));
       this.state("bad", "Not intact", words);
     } else {
       this.state("good", `${plural(proved, "entry", "entries")} proved, the rest as told`, words);
@@ -110,13 +111,14 @@ export class Integrity {
     }[said.status];
     const head = said.head === null ? "" : `, head ${said.head.seq}:${said.head.hash ?? ""}`;
     const counted = `${plural(said.entries, "entry", "entries")} in ${plural(said.segments.length, "file")}${head}`;
-    const errors = said.findings.filter((finding) => finding.severity === "error");
+    const errors = toldErrors();
     const others = said.findings.filter((finding) => finding.severity !== "error");
-    const findings = summary.embedded.whole ? [] : [...findingList(errors, said.findings_left_out), ...remarks(others)];
+    const leftOut = said.errors - errors.length; // of errors: they stand before all others
+    const findings = summary.embedded.whole ? [] : [...findingList(errors, leftOut), ...remarks(others, said.findings_left_out - leftOut)];
     return [
       el(
         "details.told",
-        { open: !summary.embedded.whole && errors.length > 0 },
+        { open: !summary.embedded.whole && isToldBroken() },
         el("summary", {}, `What otel-audit verify said on ${timeText(made)} UTC: `, el("b", {}, verdict)),
         el("p", {}, `${counted}. This is the result that the report was made with; it is told here, and not proved by this page.`),
         ...findings,
@@ -125,7 +127,7 @@ export class Integrity {
   }
 
   anchorForm(onAnchor) {
-    if (!summary.embedded.whole) return null ?? "";
+    if (!summary.embedded.whole) return "";
     const input = el("input", { id: "anchor", type: "text", placeholder: "SEQ:HASH", spellcheck: "false", autocomplete: "off" });
     const problem = el("p.problem", { role: "alert" });
     const submit = (event) => {
@@ -147,6 +149,8 @@ export class Integrity {
   }
 }
 
+// Not by the findings: the page has the first of them only.
+const isToldBroken = () => summary.verification.status === "not_intact" || summary.verification.errors > 0;
 const toldErrors = () => summary.verification.findings.filter((finding) => finding.severity === "error");
 
 function anchoring(report, anchors) {
@@ -167,12 +171,13 @@ function notes(report) {
 }
 
 // Warnings and information: what is worth knowing, and no fault.
-function remarks(findings) {
-  if (findings.length === 0) return [];
+function remarks(findings, leftOut = 0) {
+  if (findings.length + leftOut === 0) return [];
   const kinds = new Map();
   for (const { kind, count: lines } of findings) kinds.set(kind, (kinds.get(kind) ?? 0) + lines);
-  const text = [...kinds].map(([kind, number]) => `${count(number)} ${kind}`).join(", ");
-  return [el("details.remarks", {}, el("summary", {}, `Worth knowing: ${text}`), ...findingList(findings))];
+  const parts = [...kinds].map(([kind, number]) => `${count(number)} ${kind}`);
+  if (leftOut > 0) parts.push(`${count(leftOut)} more`);
+  return [el("details.remarks", {}, el("summary", {}, `Worth knowing: ${parts.join(", ")}`), ...findingList(findings, leftOut))];
 }
 
 export function findingList(findings, leftOut = 0) {

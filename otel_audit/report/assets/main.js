@@ -2,7 +2,7 @@
 
 import { carriedBytes, summary } from "./data.js";
 import { Detail } from "./detail.js";
-import { byId, bytesText, el, plural, timeText } from "./dom.js";
+import { byId, bytesText, plural, timeText } from "./dom.js";
 import { dropZone } from "./drop.js";
 import { visible } from "./inert.js";
 import { Integrity } from "./integrity.js";

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from otel_audit.instrument.frameworks import FRAMEWORKS, load_framework
-from otel_audit.instrument.frameworks.hook import load_hooks
+from otel_audit.instrument.frameworks.hook import Hook, load_hooks
 from tests.frameworks.conformance.driver import NAMES, Driver
 from tests.frameworks.conformance.drivers import ALL
 
@@ -66,10 +66,16 @@ def versions() -> str:
 def hooks(name: str) -> str:
     """Return the table of one framework, and below it what it cannot do."""
     rows = ["| act | hook | stops |", "|---|---|---|"]
-    rows += [f"| {hook.act} | {hook.hook} | {hook.stops_text} |" for hook in load_hooks(name)]
+    rows += [f"| {hook.act} | {hook.hook} | {stops(hook)} |" for hook in load_hooks(name)]
     if name in ALL and (lacks := lacking(ALL[name])):
         rows += ["", "Where it differs from what holds for all:", "", *lacks]
     return "\n".join(rows)
+
+
+def stops(hook: Hook) -> str:
+    """Return ``yes`` or ``no``, and the note; without either, ``–``."""
+    words = ({True: "yes", False: "no", None: ""}[hook.stops], hook.note)
+    return "; ".join(word for word in words if word) or "–"
 
 
 def lacking(driver: Driver) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,7 +79,9 @@ def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A variable with our prefix that is no setting is noted, with the setting that is nearest."""
-    for name in ("OTEL_AUDIT_FILES", "OTEL_AUDIT_XYZZY", "OTEL_AUDIT_TRACE_URL"):
+    for name in [name for name in os.environ if name.startswith("OTEL_AUDIT_")]:
+        monkeypatch.delenv(name)
+    for name in ("OTEL_AUDIT_FILES", "OTEL_AUDIT_TEST_FULL", "OTEL_AUDIT_TRACE_URL"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("OTEL_AUDIT_FRAMEWORKS", "")
     status, checks = told(capsys)
@@ -87,7 +90,7 @@ def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         0,
         {
             "OTEL_AUDIT_FILES": "is no setting of otel-audit, and nothing reads it; is OTEL_AUDIT_FILE meant?",
-            "OTEL_AUDIT_XYZZY": "is no setting of otel-audit, and nothing reads it",
+            "OTEL_AUDIT_TEST_FULL": "is no setting of otel-audit, and nothing reads it",
         },
     )
 

@@ -175,6 +175,25 @@ class TestFile:
         assert "expected a log, got no such file" in screen.err
         assert names(tmp_path) == []
 
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [
+            (b"", "empty: expected at least one entry, got an empty file"),
+            (
+                logs.join(LINES).replace(b'"audit.format.version":"1"', b'"audit.format.version":"2"'),
+                "unsupported: expected format version 1",
+            ),
+        ],
+        ids=["empty", "version"],
+    )
+    def test_no_evidence(self, tmp_path: Path, screen: Screen, data: bytes, said: str) -> None:
+        """Of what cannot be judged there is no evidence, and it is said what is there."""
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(data)
+        assert screen.run("export", path, "--format", "evidence", "-o", tmp_path / "out") == 2
+        assert said in screen.err
+        assert names(tmp_path) == ["audit.jsonl"]
+
 
 class TestUsage:
     """What can be asked for together."""
@@ -292,6 +311,40 @@ class TestExtract:
         assert screen.run("verify", out) == 1
         assert "some.extract:2: edited: seq 4: expected hash" in screen.out
         assert "not a sound extract" in screen.out
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--until", "9999-12-31"], {"until": "9999-12-31T00:00:00.000000000Z"}),
+            (["--since", "1600-01-01"], {"since": "1600-01-01T00:00:00.000000000Z"}),
+            (["--since", "0001-01-01T00:00:00+14:00", "--until", "9999-12-31T23:59:59-14:00"], {}),
+            (["--actor", "agent", "--actor", b"\xff"], {"actors": ["agent", "\\udcff"]}),
+            (["--attribute", "lines=5"], {"attributes": [[["lines"], "5"]]}),
+        ],
+        ids=["until", "since", "unbounded", "no_text", "attribute"],
+    )
+    def test_what_was_asked_for(self, log: Path, options: list[str | bytes], said: dict[str, object]) -> None:
+        """The first line says what was asked for, whatever it was, as JSON that any reader takes; it is sound."""
+        out = log.parent / "some.extract"
+        command = [sys.executable, "-m", "otel_audit"]
+        made = subprocess.run(
+            [*command, "export", str(log), "--format", "jsonl", "-o", str(out), *options],
+            cwd=ROOT, capture_output=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert (made.returncode, made.stderr) == (0, b"")
+        first = json.loads(out.read_bytes().split(b"\n")[0])
+        assert first["selection"] == said
+        json.dumps(first, ensure_ascii=False).encode()  # no lone surrogate in it
+        script = ["sh", str(ROOT / "docs" / "check-extract.sh"), str(out)]
+        for check in ([*command, "verify", str(out)], script):
+            assert subprocess.run(check, cwd=ROOT, capture_output=True, check=False, timeout=60).returncode == 0
+
+    def test_times_as_numbers(self, out: Path, screen: Screen) -> None:
+        """An extract whose first line has times in nanoseconds is sound, too."""
+        data = out.read_bytes().replace(b'"selection":{', b'"selection":{"since_ns":1700000000000000000,', 1)
+        out.write_bytes(data)
+        assert b"since_ns" in data
+        assert screen.run("verify", out) == 0
 
     @pytest.mark.parametrize("options", [("--since-seq", "4"), ("--checkpoint-file", "x")], ids=str)
     def test_only_whole(self, out: Path, screen: Screen, options: tuple[str, ...]) -> None:

@@ -49,6 +49,15 @@ class TestImport:
         assert out.splitlines()[1].startswith("new.jsonl: 2 messages of 3 lines of old.tsv (SHA-256 ")
         assert "\x1b" not in out
 
+    def test_a_name_that_could_do_harm(self, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The names of both files are shown without their control characters."""
+        source.write_bytes(source.read_bytes() + b"none\n")
+        source = source.rename("\x1b]0;owned\x07.tsv")
+        assert main(["import", str(source), "--to", "\x1b]0;new\x07.jsonl"]) == status.FOUND
+        out, _ = capsys.readouterr()
+        assert "\x1b" not in out
+        assert out.splitlines()[0].startswith("\\u001b]0;owned\\u0007.tsv:3: ")
+
     def test_json(self, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """For programs the same in one object."""
         with source.open("ab") as file:

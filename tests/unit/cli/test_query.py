@@ -126,7 +126,8 @@ class TestWhich:
         [["--since", "soon"], ["--trace-id", "4bf9"], ["--since", "2025-02-30"], ["--attribute", "=x"],
          ["--limit", "-1"],
          ["--group-by", "actor,"], ["--since-seq", "x"], ["--since", "\x1b[31m"], ["--sql", "x", "--count"],
-         ["-C", "1", "--count"], ["-A", "1", "--format", "csv"]],
+         ["-C", "1", "--count"], ["-A", "1", "--format", "csv"], ["--count", "--limit", "3"],
+         ["--min-severity", "-1"], ["--until-seq", "9" * 17], ["--span-id", "4bf9"]],
     )  # fmt: skip
     def test_wrong_usage(self, options: list[str], screen: Screen) -> None:
         """What cannot be meant ends with 2, says what was expected, and shows nothing."""
@@ -187,7 +188,7 @@ class TestCounts:
 
     def test_limit(self, screen: Screen) -> None:
         """--limit shows the largest groups only."""
-        screen.run("query", SOUND, "--group-by", "outcome", "--limit", "1", "--format", "csv")
+        screen.run("query", SOUND, "--count", "--group-by", "outcome", "--limit", "1", "--format", "csv")
         assert screen.out == "outcome,count\r\nsuccess,7\r\n"
 
 
@@ -216,6 +217,13 @@ class TestContext:
     def test_limit(self, screen: Screen) -> None:
         """--limit counts what was found, and what stands behind the last is shown still."""
         assert screen.seqs("query", SOUND, "--event-name", "mail.send", "-A", "1", "--limit", "1") == [7, 8]
+
+    def test_fragments_are_no_neighbours(self, screen: Screen) -> None:
+        """What a crash left takes no entry's place."""
+        path = str(ROOT / "tests" / "vectors" / "logs" / "recovered" / "audit.jsonl")
+        assert screen.seqs("query", path, "--event-name", "audit.log.recovered", "-B", "3", "-A", "1") == [
+            7, 8, 9, 10, 11,
+        ]  # fmt: skip
 
     def test_over_blocks_and_segments(self, tmp_path: Path, screen: Screen) -> None:
         """Neighbours are found where a block or a segment ends between them."""
@@ -306,6 +314,28 @@ class TestSql:
         assert screen.run("query", str(path), "--sql", "SELECT seq, actor FROM entries", "--format", "json") == 0
         found = {each["seq"]: each["actor"] for each in json.loads(screen.out)}
         assert found == {1: "x", 2: "agent", 3: "agent\0/", 4: "agent"}
+
+    def test_where_as_csv(self, tmp_path: Path, screen: Screen) -> None:
+        """Each row of --where has the stream id of its log: of any name, of several that look alike, of stdin none."""
+        paths = [os.fsdecode(os.fsencode(tmp_path) + name) for name in (b"/\xff.jsonl", b"/\\xff.jsonl", b"/stdin")]
+        for number, path in enumerate(paths):
+            data = logs.join(logs.log(2)).replace(logs.STREAM_ID.encode(), b"stream-%d" % number)
+            Path(path).write_bytes(data)
+        assert screen.run("query", *paths, "--where", "seq = 1", "--format", "csv") == 0
+        rows = list(csv.DictReader(io.StringIO(screen.out, newline="")))
+        assert [row["audit.stream.id"] for row in rows] == ["stream-0", "stream-1", "stream-2"]
+        done = run_piped(logs.join(logs.log(3)), "query", "-", paths[2], "--where", "seq > 1", "--format", "csv")
+        assert (done.returncode, done.stderr) == (0, b"")
+        rows = list(csv.DictReader(io.StringIO(done.stdout.decode(), newline="")))
+        assert [(row["audit.stream.id"], row["seq"]) for row in rows] == [("", "2"), ("", "3"), ("stream-2", "2")]
+
+    def test_where_asks_the_view(self, screen: Screen) -> None:
+        """A condition can ask the views, and name the columns as those of entries; the views show no others."""
+        condition = "entries.seq = (SELECT max(seq) FROM entries) OR log = 'x'"
+        assert screen.seqs("query", SOUND, "--where", condition) == [10]
+        screen.run("query", SOUND, "--sql", "SELECT * FROM entries LIMIT 1", "--format", "csv")
+        assert screen.out.startswith("log,seq,time,")
+        assert ",line\r\n" in screen.out
 
     def test_stdin_is_read_twice(self) -> None:
         """A join over a pipe sees all of it on both sides."""
@@ -436,7 +466,7 @@ class TestParallel:
             (tmp_path / name).write_bytes(logs.join([*lines[:3], b"torn", *lines[3:]]))
         with (tmp_path / logs.names_of(3)[2]).open("ab") as file:
             file.write(b'{"seq":')
-        monkeypatch.setattr(parallel, "_processors", lambda: processes)
+        monkeypatch.setattr(parallel, "processors", lambda: processes)
         for selection in (Selection(), Selection(actors=("agent",)), Selection(targets=("git_log",), until_seq=3)):
             expected = list(search_log(tmp_path, selection, numbered=False))
             assert expected
@@ -446,7 +476,7 @@ class TestParallel:
         """Whoever stops to read ends the other processes."""
         path = tmp_path / "audit.jsonl"
         path.write_bytes(logs.join(logs.log(2000)))
-        monkeypatch.setattr(parallel, "_processors", lambda: 4)
+        monkeypatch.setattr(parallel, "processors", lambda: 4)
         forked: list[int] = []
         fork = os.fork
 
@@ -467,7 +497,7 @@ class TestParallel:
         """A part that nobody read to its end is an error, not an end."""
         path = tmp_path / "audit.jsonl"
         path.write_bytes(logs.join(logs.log(50)))
-        monkeypatch.setattr(parallel, "_processors", lambda: 2)
+        monkeypatch.setattr(parallel, "processors", lambda: 2)
         monkeypatch.setattr(parallel, "_reopened", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         with pytest.raises(AuditVerifyError, match="a process of the search was killed"):
             list(search(str(path), Selection(actors=("agent",)), 1))

@@ -210,6 +210,8 @@ def test_usage(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture
     log = written(tmp_path, logs.log(3))
     assert main(["resend", log]) == 2
     assert "expected --after SEQ or --missing-from COPY" in capsys.readouterr().err
+    assert main(["resend", log, "--missing-from", "-", "--missing-from", "-"]) == 2
+    assert "stdin can be read once" in capsys.readouterr().err
     assert main(["resend", log, "--after", "-1"]) == 2
     assert main(["resend", str(tmp_path / "none.jsonl"), "--after", "0"]) == 2
     assert endpoint.path.read_bytes() == b""

@@ -223,6 +223,29 @@ class TestOutput:
             assert b"Exception ignored" not in done.stderr
             assert done.returncode in documented(name), done.stderr
 
+    @pytest.mark.parametrize(
+        ("name", "arguments"),
+        [
+            ("query", ["audit.jsonl", "--actor", "nobody"]),
+            ("query", ["no.jsonl"]),
+            ("query", ["audit.jsonl", "--format", "none"]),
+            ("show", ["audit.jsonl", "--seq", "999"]),
+            ("tail", ["broken.jsonl", "-n", "99"]),
+            ("export", ["audit.jsonl", "--format", "csv", "-o", "-", "--actor", "nobody"]),
+            ("trace", ["f" * 32, "audit.jsonl", "--spans", "traces.jsonl"]),
+            ("verify", ["audit.jsonl", "--hmac-key-file", "no.key"]),
+            ("resend", ["audit.jsonl"]),
+            ("resend", ["broken.jsonl", "--after", "1"]),
+        ],
+        ids=str,
+    )
+    def test_stderr_closed(self, name: str, arguments: list[str], folder: Path) -> None:
+        """What is meant for stderr goes nowhere where that is closed, and never in among the results."""
+        both, closed = run(name, arguments, folder), run(name, arguments, folder, "2>&-")
+        assert both.stderr
+        assert closed.stdout == both.stdout
+        assert closed.returncode == both.returncode
+
     @pytest.mark.parametrize(("name", "arguments"), ONE_EACH)
     def test_full(self, name: str, arguments: list[str], folder: Path) -> None:
         """Where stdout cannot take the result, that is one sentence and 2, not a verdict that nobody got."""
@@ -305,3 +328,18 @@ sys.addaudithook(interrupt)
         )
         assert (done.returncode, done.stderr) == (status.INTERRUPTED, b"")
         assert set(os.listdir(folder)) <= before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["query", "-", "-"],
+        ["stats", "-", "-"],
+        ["export", "-", "-", "--format", "csv", "-o", "-"],
+        ["trace", "0" * 32, "-", "--spans", "-"],
+    ],
+)
+def test_stdin_twice(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What was read from stdin is gone: naming it twice is an error that says so."""
+    assert main(command) == 2
+    assert "expected - (stdin) once, got it more often" in capsys.readouterr().err

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 from typing import Any, Final
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from otel_audit.cli import main
 from otel_audit.cli.entry_text import MAX_VALUE_CHARACTERS, as_text
 from otel_audit.entry import parse_entry
+from otel_audit.reader import read_log
 from tests.vectors.sealing import Writer, begun, text
 
 ROOT: Final = pathlib.Path(__file__).parents[3]
@@ -169,10 +173,12 @@ class TestFilters:
         assert screen.seqs(written(tmp_path, writer), "--open") == [3]
 
     @pytest.mark.parametrize(
-        "arguments", [["--seq", "0"], ["--seq", "x"], ["--last", "-1"], ["--seq", "1", "--last", "1"]]
-    )
+        "arguments",
+        [["--seq", "0"], ["--seq", "x"], ["--last", "-1"], ["--seq", "1", "--last", "1"], ["--trace-id", "4bf92f"],
+         ["--span-id", "4bf92f3577b34da6a3ce929d0e0e4736"], ["--seq", str(2**53)]],
+    )  # fmt: skip
     def test_wrong_usage(self, arguments: list[str], screen: Screen) -> None:
-        """A number that is none, or two filters at once, are wrong usage."""
+        """A number or an id that is none, or two filters at once, are wrong usage."""
         assert screen.show(SOUND, *arguments) == 2
         assert screen.out == ""
 
@@ -181,6 +187,13 @@ class TestFilters:
         assert screen.show(SOUND, "--seq", "99") == 1
         assert screen.out == ""
         assert screen.err == f"otel-audit: {SOUND}: no entries to show\n"
+
+    def test_none_match_in_a_file_of_any_name(self, tmp_path: pathlib.Path, screen: Screen) -> None:
+        """A path that is not UTF-8 is named with its bytes, as everywhere else."""
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jsonl")
+        pathlib.Path(path).write_bytes(pathlib.Path(SOUND).read_bytes())
+        assert screen.show(path, "--seq", "99") == 1
+        assert screen.err == f"otel-audit: {tmp_path}/\\xff.jsonl: no entries to show\n"
 
 
 class TestDetails:
@@ -216,6 +229,30 @@ class TestDetails:
         assert "DOES NOT FOLLOW THE ENTRY BEFORE: expected seq 3, got seq 4" in screen.out
         screen.show(str(path), "--seq", "2")
         assert "THE ENTRY BEHIND DOES NOT FOLLOW: expected seq 3, got seq 4" in screen.out
+
+    @pytest.mark.parametrize("case", ["recovered", "recovered_short", "recovered_nul"])
+    def test_recovered(self, case: str, screen: Screen) -> None:
+        """What a crash left before an entry is no neighbour of it, and no alarm."""
+        path = LOGS / case / "audit.jsonl"
+        seq = next(entry.seq for entry in read_log(path) if entry.event_name == "audit.log.recovered")
+        assert screen.show(str(path), "--seq", str(seq)) == 0
+        assert f"check      hash right; follows #{seq - 1}; " in screen.out
+        assert f"before     #{seq - 1}  " in screen.out
+
+    @pytest.mark.parametrize("option", ["--seq", "--record-id"])
+    def test_stdin(self, option: str) -> None:
+        """A log that comes through a pipe is shown with all that belongs to an entry, as from a file."""
+        data = pathlib.Path(SOUND).read_bytes()
+        value = {"--seq": "8", "--record-id": json.loads(data.split(b"\n")[3])["attributes"]["audit.record.id"]}[option]
+        shown = [
+            subprocess.run(
+                [sys.executable, "-m", "otel_audit", "show", path, option, value],
+                cwd=ROOT, input=data, capture_output=True, timeout=60, check=True,
+            ).stdout
+            for path in ("-", SOUND)
+        ]  # fmt: skip
+        assert shown[0] == shown[1]
+        assert b"    check      hash right; follows #" in shown[0]
 
     def test_record_id(self, screen: Screen) -> None:
         """With --record-id, intent and outcome have each their check."""

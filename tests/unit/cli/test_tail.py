@@ -205,6 +205,19 @@ class TestFollow:
         found = growing.follow(growing.append(logs.join(third), "audit.000003.jsonl"))
         assert found == [1, 2, 3, 4, "expected the segment audit.000002.jsonl behind it, got no such file", 8, 9, 10]
 
+    @pytest.mark.parametrize("rest", [b"", b'{"seq":5'])
+    def test_missing_segment_is_placed(self, rest: bytes, tmp_path: Path, screen: Screen) -> None:
+        """A missing segment is missed where the one before it ends, not where it was begun to read."""
+        parts = logs.segments([4, 3, 3, 3])
+        for number in (1, 2, 4):
+            (tmp_path / f"audit.{number:06d}.jsonl").write_bytes(logs.join(parts[number - 1]))
+        (tmp_path / "audit.000001.jsonl").rename(tmp_path / "audit.jsonl")
+        with (tmp_path / "audit.000002.jsonl").open("ab") as file:
+            file.write(rest)
+        assert screen.run("tail", str(tmp_path), "-n", "99") == 1
+        end = len(logs.join(parts[1]) + rest)
+        assert f"audit.000002.jsonl: at byte {end}: expected the segment audit.000003.jsonl behind it" in screen.err
+
     def test_cut(self, growing: Growing) -> None:
         """A file that becomes shorter ends it, as a break."""
         found = growing.follow(lambda: os.truncate(growing.path, 100))

@@ -164,6 +164,9 @@ def test_usage(given: tuple[str, str, str], tmp_path: Path, capsys: pytest.Captu
     assert main(["trace", TRACE, agent, "--spans", str(tmp_path / "noise")]) == 2
     assert "expected OTLP JSON: " in capsys.readouterr().err
     assert main(["trace", TRACE, str(tmp_path / "none.jsonl"), "--spans", spans]) == 2
+    capsys.readouterr()
+    assert main(["trace", TRACE, agent, "--spans", "-", "--spans", "-"]) == 2
+    assert "stdin can be read once" in capsys.readouterr().err
 
 
 class TestShow:
@@ -197,4 +200,4 @@ class TestShow:
         assert "link" not in capsys.readouterr().out
         monkeypatch.setenv("OTEL_AUDIT_TRACE_URL", "https://tracing.example/")
         assert main(["show", given[0], "--seq", "2"]) == 2
-        assert "OTEL_AUDIT_TRACE_URL: expected an address with {trace_id} in it" in capsys.readouterr().err
+        assert "OTEL_AUDIT_TRACE_URL: expected an address that begins with https://" in capsys.readouterr().err

@@ -387,15 +387,16 @@ class TestPart:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            (["--since-seq", "0"], "expected the seq of an entry"),
+            (["--since-seq", "0"], "expected a whole number from 1, got '0'"),
             (["--since-seq", "99"], "expected an entry with seq 99, got none"),
             (["--since-seq", "2", "--checkpoint-file", "x"], "not allowed with argument"),
             (["--checkpoint-file", log("sound")], "ending in .jsonl"),
             (["--checkpoint-file", "audit.sha256"], "ending in .sha256"),
             (["--since-seq", "2", log("sound")], "expected one PATH, got 2"),
-            (["--processes", "0"], "expected a number from 1 to 64"),
+            (["--processes", "0"], "expected a whole number from 1 to 64, got '0'"),
+            (["--anchor-copy", "-", "--anchor-copy", "-"], "stdin can be read once: expected one -, got several"),
         ],
-        ids=("zero", "beyond", "both", "log", "checksums", "two", "none"),
+        ids=("zero", "beyond", "both", "log", "checksums", "two", "none", "stdin"),
     )
     def test_what_cannot_be_meant(self, options: list[str], said: str, screen: Screen) -> None:
         """Wrong usage, and an entry that is not there, end with 2 and say what was expected."""
@@ -407,30 +408,50 @@ class TestPart:
 class TestProgress:
     """What is shown on a terminal."""
 
-    def test_is_taken_away_again(self, tmp_path: pathlib.Path) -> None:
-        """Progress is drawn on stderr with a rate, and nothing of it stands there in the end."""
+    def drawn(self, tmp_path: pathlib.Path, *arguments: str) -> tuple[int, bytes, bytes]:
+        """Return exit status, stdout, and what a command draws on a terminal that is told of every block."""
         path = tmp_path / "audit.jsonl"
         path.write_bytes(logs.join(logs.log(400)))
         main_end, other_end = pty.openpty()
         code = (
             "import sys; from otel_audit.cli import main, progress\n"
             "progress._EVERY_SECONDS = progress._SETTLED_SECONDS = 0\n"
-            "sys.exit(main(['verify', sys.argv[1]]))"
+            "sys.exit(main(sys.argv[1:]))"
         )
-        done = subprocess.run([sys.executable, "-c", code, path], stdout=subprocess.PIPE, stderr=other_end, cwd=ROOT)
-        os.close(other_end)
-        drawn = b""
-        try:
-            while rest := os.read(main_end, 4096):
-                drawn += rest
-        except OSError:  # Linux: the other end is closed
-            pass
-        os.close(main_end)
-        assert done.returncode == 0
+        command = [sys.executable, "-c", code, *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=other_end, cwd=ROOT) as process:
+            os.close(other_end)
+            drawn = b""
+            try:
+                while rest := os.read(main_end, 4096):
+                    drawn += rest
+            except OSError:  # Linux: the other end is closed
+                pass
+            os.close(main_end)
+            out, _ = process.communicate(timeout=60)
+        return process.returncode, out, drawn
+
+    def test_is_taken_away_again(self, tmp_path: pathlib.Path) -> None:
+        """Progress is drawn on stderr with a rate, and nothing of it stands there in the end."""
+        exit_status, out, drawn = self.drawn(tmp_path, "verify", str(tmp_path / "audit.jsonl"))
+        assert exit_status == 0
         assert b"% " in drawn
         assert b"/s, 0:00 left" in drawn
         assert drawn.endswith(b"\r\x1b[K")
-        assert b"intact, unanchored; 400 entries" in done.stdout
+        assert b"intact, unanchored; 400 entries" in out
+
+    @pytest.mark.parametrize(
+        "options", [("verify",), ("verify", "--anchor-copy", "copy"), ("reconcile", "copy")], ids=str
+    )
+    def test_quiet(self, options: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+        """With -q nothing is drawn either, whatever is read."""
+        command, *more = (str(tmp_path / "copy") if option == "copy" else option for option in options)
+        log_first = command == "reconcile"
+        (tmp_path / "copy").write_bytes(logs.join(logs.log(400)))
+        path = str(tmp_path / "audit.jsonl")
+        arguments = (command, path, *more) if log_first else (command, *more, path)
+        assert self.drawn(tmp_path, *arguments, "-q") == (0, b"", b"")
+        assert self.drawn(tmp_path, *arguments)[2] != b""
 
     @pytest.mark.parametrize(
         ("done", "total", "seconds", "said"),

@@ -124,7 +124,9 @@ def test_no_port(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     assert found(monkeypatch, f"http://h:{port}").text == "expected a port from 1 to 65535 in the URL, got another"
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["http://", "http://[::1", "http://a..b:4318", "a..b", f"http://{'a' * 64}.test", "http://\udce9/"]
+)
 def test_no_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """What is no URL is a problem."""
     assert found(monkeypatch, url).text == "expected a URL with a host, got none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,6 +34,10 @@ def test_no_command() -> None:
         (("agent.py", "-c"), "agent.py"),
         (("-u", "-W", "ignore", "-Xdev", "agent.py"), "agent.py"),
         (("--check-hash-based-pycs", "never", "agent.py"), "agent.py"),
+        (("-W", "--", "agent.py"), "agent.py"),
+        (("--", "-c"), "-c"),
+        (("-u", "--", "-"), None),
+        (("--",), None),
         (("-um", "agent"), None),
         (("-c", "pass"), None),
         (("-", "agent.py"), None),
@@ -68,7 +74,17 @@ def test_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> N
     assert found.interpreter in (sys.executable, str(tmp_path / "python3"))
 
 
-@pytest.mark.parametrize("text", ["#!/bin/sh\necho\n", "#!\n", "", "#!/bin/sh\n'''exec' /bin/cat\n", "\x7fELF\0\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#!/bin/sh\necho\n",
+        "#!\n",
+        "",
+        "#!/bin/sh\n'''exec' /bin/cat\n",
+        "#!/bin/sh\n'''exec' '/usr/bin/python3 \"$0\"\n",
+        "\x7fELF\0\0",
+    ],
+)
 def test_another_program(tmp_path: Path, text: str) -> None:
     """What Python does not run is refused."""
     with pytest.raises(AuditConfigError, match="expected a Python program, such as 'python agent.py', got"):
@@ -82,22 +98,44 @@ def test_no_program() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "ignores"),
+    "arguments",
     [
-        (("agent.py",), False),
-        (("-u", "-X", "dev", "agent.py"), False),
-        (("-X", "dev", "-I", "agent.py"), True),
-        (("-Xdev", "-E", "agent.py"), True),
-        (("-mI",), False),
-        (("-m", "agent", "-I"), False),
-        (("-I", "agent.py"), True),
-        (("-u", "-sE", "agent.py"), True),
-        (("-S", "agent.py"), True),
-        (("agent.py", "-I"), False),
-        (("-c", "-I"), False),
-        (("--check-hash-based-pycs", "never", "agent.py"), False),
+        *((f"-{flag}", "agent.py") for flag in "bBdEiIOPqsSuvx"),
+        ("-u", "-X", "dev", "agent.py"),
+        ("-X", "dev", "-I", "agent.py"),
+        ("-Xdev", "-E", "agent.py"),
+        ("-X", "-I", "agent.py"),
+        ("-WI", "agent.py"),
+        ("-u", "-sE", "agent.py"),
+        ("agent.py", "-I"),
+        ("-m", "agent", "-I"),
+        ("-magent", "-I"),
+        ("-uIm", "agent"),
+        ("-Im", "agent"),
+        ("-Ic", "pass"),
+        ("-E", "-cpass"),
+        ("-c", "-I"),
+        ("-cI=1",),
+        ("-", "-I"),
+        ("-S", "-"),
+        ("--", "agent.py", "-I"),
+        ("-I", "--", "agent.py"),
+        ("--check-hash-based-pycs", "never", "agent.py"),
+        ("--check-hash-based-pycs", "default", "-I", "agent.py"),
     ],
+    ids=" ".join,
 )
-def test_options(arguments: tuple[str, ...], ignores: bool) -> None:
-    """An interpreter that is told to leave the environment aside is known by its own options."""
-    assert Program("python", arguments).ignores_environment is ignores
+def test_options(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """An interpreter that does not import ``sitecustomize`` from ``PYTHONPATH`` is known by its own options."""
+    (tmp_path / "agent.py").write_text("# of two lines, for -x\n\n")
+    (tmp_path / "sitecustomize.py").write_text("print('started')")
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert Program(sys.executable, arguments).ignores_environment is (b"started" not in done.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -114,6 +114,23 @@ class TestRun:
         assert through(form, lambda: 8, auditor(), judge=broken) == 8
         assert log.entries[-1].attributes["audit.outcome"] == "success"
 
+    def test_excuse(self, log: CapturedAudit, form: str) -> None:
+        """What raised tells how the act ended; one that cannot tell changes neither the exception nor the outcome."""
+        error = KeyError(CANARY)
+
+        def fail() -> None:
+            raise error
+
+        def broken(_action: object, raised: object) -> None:
+            assert raised is error
+            raise ValueError(CANARY)
+
+        for excuse in (lambda action, _raised: action.set_outcome("unknown", reason="waits"), broken):
+            with pytest.raises(KeyError) as caught:
+                through(form, fail, auditor(), excuse=excuse)
+            assert caught.value is error
+        assert phases(log)[1::2] == [("outcome", "unknown", None), ("outcome", "failure", "KeyError")]
+
     def test_capture(self, log: CapturedAudit, form: str) -> None:
         """Arguments are recorded as far as they are named, the result where it is asked for."""
         through(form, lambda: {"ok": True}, auditor(capture=("order",), capture_result=True))
@@ -162,48 +179,28 @@ class TestRun:
         assert {entry.span_id for entry in log.entries} == {f"{span.get_span_context().span_id:016x}"}
 
 
-def items(form: str, one: Auditor, source: Callable[[], Iterator[int]], most: int = 99) -> list[int]:
-    """Take so many items out of a stream, and close it."""
-    act = model_call("gpt")
-    taken: list[int] = []
-    if form == "stream":
-        iterator = one.stream(act, source)
-        for item in iterator:
-            taken.append(item)
-            if len(taken) == most:
-                break
-        iterator.close()  # type: ignore[attr-defined]
-        return taken
-
-    async def asource() -> AsyncIterator[int]:
-        for item in source():
-            yield item
-
-    async def take() -> None:
-        iterator = one.astream(act, asource)
-        async for item in iterator:
-            taken.append(item)
-            if len(taken) == most:
-                break
-        await iterator.aclose()  # type: ignore[attr-defined]
-
-    asyncio.run(take())
-    return taken
-
-
-@pytest.mark.parametrize("form", ["stream", "astream"])
 class TestStream:
-    def test_whole(self, log: CapturedAudit, form: str) -> None:
+    def test_whole(self, log: CapturedAudit) -> None:
         """A stream that is read to its end is a success, its intent before the first item."""
 
         def source() -> Iterator[int]:
             yield len(log.entries)
             yield 7
 
-        assert items(form, auditor(), source) == [1, 7]
+        assert list(auditor().stream(ACT, source)) == [1, 7]
         assert phases(log) == [("intent", "unknown", None), ("outcome", "success", None)]
 
-    def test_closed_early(self, log: CapturedAudit, form: str) -> None:
+    def test_judge(self, log: CapturedAudit) -> None:
+        """What the last item tells stands in the outcome, also of a stream that is closed early."""
+        for most in (2, 1):
+            stream = auditor().stream(ACT, lambda: iter([7, 8]), lambda action, last: action.set_attribute("n", last))
+            assert [next(stream) for _ in range(most)] == [7, 8][:most]
+            assert list(stream) == [] if most == 2 else stream.close() is None  # type: ignore[func-returns-value]
+        assert [entry.attributes["n"] for entry in log.entries[1::2]] == [8, 7]
+        assert [outcome for _, outcome, _ in phases(log)[1::2]] == ["success", "unknown"]
+
+    @pytest.mark.parametrize("plain", [False, True])
+    def test_closed_early(self, log: CapturedAudit, plain: bool) -> None:
         """A stream that is closed early closes what it reads from, and its outcome is unknown."""
         closed: list[int] = []
 
@@ -214,12 +211,42 @@ class TestStream:
             finally:
                 closed.append(1)
 
-        assert items(form, auditor(), source, most=1) == [1]
-        assert phases(log) == [("intent", "unknown", None), ("outcome", "unknown", None)]
-        if form == "stream":
-            assert closed == [1]
+        class Plain:
+            def __iter__(self) -> Iterator[int]:
+                return self
 
-    def test_failure(self, log: CapturedAudit, form: str) -> None:
+            def __next__(self) -> int:
+                return 1
+
+            def close(self) -> None:
+                closed.append(1)
+
+        stream = auditor().stream(ACT, Plain if plain else source)
+        assert next(stream) == 1
+        stream.close()
+        assert phases(log) == [("intent", "unknown", None), ("outcome", "unknown", None)]
+        assert closed == [1]
+
+    def test_thrown_into(self, log: CapturedAudit) -> None:
+        """What is thrown into a stream, or sent, gets to what it reads from, which can answer."""
+
+        def source() -> Generator[object, str, None]:
+            try:
+                yield (yield 1)
+            except KeyError as error:
+                yield error
+            raise IndexError
+
+        stream = auditor().stream(ACT, source)
+        assert next(stream) == 1
+        assert stream.send("given") == "given"
+        thrown = KeyError(CANARY)
+        assert stream.throw(thrown) is thrown
+        with pytest.raises(IndexError):
+            next(stream)
+        assert phases(log)[-1] == ("outcome", "failure", "IndexError")
+
+    def test_failure(self, log: CapturedAudit) -> None:
         """An exception out of a stream comes through."""
 
         def source() -> Iterator[int]:
@@ -227,10 +254,10 @@ class TestStream:
             raise KeyError(CANARY)
 
         with pytest.raises(KeyError):
-            items(form, auditor(), source)
+            list(auditor().stream(ACT, source))
         assert phases(log)[-1] == ("outcome", "failure", "KeyError")
 
-    def test_no_intent(self, log: CapturedAudit, form: str) -> None:
+    def test_no_intent(self, log: CapturedAudit) -> None:
         """A stream whose intent cannot be written gives nothing, and what it reads from is not asked."""
         asked: list[int] = []
 
@@ -240,7 +267,7 @@ class TestStream:
 
         log.fail(FULL)
         with pytest.raises(AuditWriteError):
-            items(form, auditor(), source)
+            list(auditor().stream(ACT, source))
         assert asked == []
 
 

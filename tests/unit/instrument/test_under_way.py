@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -126,22 +126,7 @@ class TestSpanInside:
             assert act_in(get_current()) is None
         assert phases(log) == ONCE
 
-    async def test_astream(self, log: CapturedAudit, tracer: trace.Tracer) -> None:
-        """An async stream is as a stream."""
-
-        async def items() -> AsyncIterator[int]:
-            span = tracer.start_span("step", attributes=TOOL)
-            yield 1
-            await asyncio.sleep(0)
-            span.end()
-            yield 2
-
-        async for _ in auditor().astream(REFUND, items):
-            assert act_in(get_current()) is None
-        assert phases(log) == ONCE
-
-    @pytest.mark.parametrize("asynchronous", [False, True])
-    async def test_stream_closed(self, log: CapturedAudit, tracer: trace.Tracer, asynchronous: bool) -> None:
+    def test_stream_closed(self, log: CapturedAudit, tracer: trace.Tracer) -> None:
         """A stream that its consumer closes runs its own end, once."""
         closed = []
 
@@ -151,21 +136,9 @@ class TestSpanInside:
             finally:
                 closed.append(True)
 
-        async def aitems() -> AsyncIterator[int]:
-            try:
-                yield 1
-            finally:
-                closed.append(True)
-
-        stream: Any
-        if asynchronous:
-            stream = auditor().astream(REFUND, aitems)
-            await anext(stream)
-            await stream.aclose()
-        else:
-            stream = auditor().stream(REFUND, items)
-            next(stream)
-            stream.close()
+        stream = auditor().stream(REFUND, items)
+        next(stream)
+        stream.close()
         assert closed == [True]
         assert log.entries[-1].attributes["audit.outcome"] == "unknown"
 

@@ -66,6 +66,11 @@ def checked(data: bytes, *anchors: str, key: bytes | None = None) -> ExtractRepo
     return check_extract(CopyFile("x", len(data), file.read), anchors=given, key=key)
 
 
+def is_sound(report: ExtractReport) -> bool:
+    """Return whether an extract is of a known version, and nothing is wrong with it."""
+    return report.supported and not report.findings
+
+
 class TestMade:
     """What is written."""
 
@@ -76,7 +81,7 @@ class TestMade:
         data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(*seqs))
         assert extracts.check(data) == (list(seqs), f"12:{logs.hash_of(lines[-1])}")
         assert [line for line in data.split(b"\n") if line.startswith(b'{"seq":')] == [lines[seq - 1] for seq in seqs]
-        assert checked(data).sound
+        assert is_sound(checked(data))
 
     def test_what_it_says_of_an_entry_that_is_left_out(self, tmp_path: Path) -> None:
         """Its seq, hash and length, a state of SHA-256 and fewer than 64 bytes; nothing else of the line."""
@@ -92,7 +97,7 @@ class TestMade:
         members = [logs.opened(), logs.entry(2, "chosen.2"), logs.entry(3, more="x" * length), logs.entry(4)]
         data = made(tmp_path, {"audit.jsonl": logs.join(logs.chain(members))}, chosen_by(2))
         assert extracts.check(data)[0] == [2]
-        assert checked(data).sound
+        assert is_sound(checked(data))
 
     def test_over_segments(self, tmp_path: Path) -> None:
         """An extract goes over the borders of segments."""
@@ -144,7 +149,7 @@ class TestMade:
         """What lies before the first chosen entry is no part of an extract."""
         lines = named(9)
         lines[1] = lines[1].replace(b"git_log", b"git_lag")
-        assert checked(made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(3))).sound
+        assert is_sound(checked(made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(3))))
 
     def test_small_portions(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """However few entries are held at a time, the extract is the same."""
@@ -164,7 +169,7 @@ class TestUnlinked:
         data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(3, 4, 9), linked=False)
         assert b'\n{"left_out":5,"to":8}\n' in data
         report = checked(data)
-        assert report.sound
+        assert is_sound(report)
         assert (report.chosen, report.left_out, report.unlinked) == (3, 7, 7)
         assert report.head == Head(12, logs.hash_of(lines[-1]))
 
@@ -182,7 +187,7 @@ class TestUnlinked:
         lines = logs.log(9, mode=mode)
         data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=3, until_seq=4))
         report = checked(data)
-        assert report.sound
+        assert is_sound(report)
         assert (report.integrity, report.chosen, report.unlinked) == (mode, 2, 5)
 
     def test_a_changed_line_of_mode_hash(self, tmp_path: Path) -> None:
@@ -210,7 +215,7 @@ class TestChecked:
         for seq, proven in ((12, 3), (9, 3), (8, 2), (3, 1), (2, 0), (99, 0)):
             digits = logs.hash_of(lines[seq - 1]) if seq <= 12 else "0" * 64
             report = checked(data, f"{seq}:{digits}")
-            assert (report.proven, report.sound) == (proven, True)
+            assert (report.proven, is_sound(report)) == (proven, True)
             assert report.anchors_matched == (3 <= seq <= 12)
 
     @pytest.mark.parametrize("seq", [4, 7, 12])
@@ -233,7 +238,7 @@ class TestChecked:
             changed = bytearray(data)
             changed[at] ^= 1
             report = checked(bytes(changed))
-            assert not report.sound, (at, data[max(0, at - 20) : at + 20])
+            assert not is_sound(report), (at, data[max(0, at - 20) : at + 20])
 
     def test_every_line_taken_away_doubled_or_swapped(self, data: bytes) -> None:
         """No line of an extract can be taken away, doubled or put elsewhere."""
@@ -241,18 +246,18 @@ class TestChecked:
         for at in range(1, len(lines)):
             rest = lines[:at] + lines[at + 1 :]
             if at > 1:  # without its first entries an extract is a smaller one; the counts tell
-                assert not checked(logs.join(rest)).sound
-            assert not checked(logs.join([*lines[: at + 1], *lines[at:]])).sound
+                assert not is_sound(checked(logs.join(rest)))
+            assert not is_sound(checked(logs.join([*lines[: at + 1], *lines[at:]])))
             if at + 1 < len(lines):
                 swapped = [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]]
-                assert not checked(logs.join(swapped)).sound
-        assert not checked(logs.join([lines[0], *lines[2:]])).sound
+                assert not is_sound(checked(logs.join(swapped)))
+        assert not is_sound(checked(logs.join([lines[0], *lines[2:]])))
 
     def test_every_cut(self, data: bytes) -> None:
         """An extract that is cut off anywhere is not sound."""
         for at in range(len(extract.BEGINS), len(data), 7):
-            assert not checked(data[:at]).sound
-        assert not checked(data[:-1]).sound
+            assert not is_sound(checked(data[:at]))
+        assert not is_sound(checked(data[:-1]))
 
     def test_a_forged_line(self, data: bytes, lines: list[bytes]) -> None:
         """An entry that was made anew with a right hash of its own leads to no head."""
@@ -273,10 +278,55 @@ class TestChecked:
         forged = forged.replace(lines[8], lines[8].replace(b"git_log", b"git_lag"))
         assert [(one.kind, one.seq) for one in checked(forged).findings] == [("edited", 6)]
 
+    @pytest.mark.parametrize("depth", [100, 300, 1000, 3000])
+    @pytest.mark.parametrize("before", [b'{"head":', b'{"head":{"seq":12,"hash":'], ids=["head", "hash"])
+    def test_a_deep_last_line(self, lines: list[bytes], tmp_path: Path, before: bytes, depth: int) -> None:
+        """A last line nested as deep as you like is a finding."""
+        data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(3), linked=False)
+        *rest, _, _ = data.split(b"\n")
+        last = before + b"[" * depth + b"]" * depth + b"}" * before.count(b"{")
+        [finding] = checked(logs.join([*rest, last])).findings
+        assert finding.kind == "malformed"
+
+    @pytest.mark.parametrize(
+        "last",
+        [
+            b'{"head":{"seq":12,"hash":"%b"},"chosen":1,"left_out":9}' % (b"x" * 100_000),
+            b'{"head":"%b"}' % (b"x" * 100_000),
+            b'{"head":\xff%b' % (b"x" * 100_000),
+            b'{"left_out":%b' % (b"9" * 100_000),
+            b'{"seq":4,"time":"","%b":1}' % (b"x" * 100_000),
+            b'{"x":"%b"}' % (b"x" * 100_000),
+        ],
+        ids=["hash", "head", "no_text", "left_out", "entry", "else"],
+    )
+    def test_what_is_told_is_short(self, lines: list[bytes], tmp_path: Path, last: bytes) -> None:
+        """Of a long line that is not what it should be, a finding tells the beginning at most."""
+        data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(3), linked=False)
+        report = checked(logs.join([*data.split(b"\n")[:-2], last]))
+        [finding] = report.findings
+        assert len(finding.expected) + len(finding.got) < 1000
+        assert len(str(report)) < 3000
+
+    @pytest.mark.parametrize("digits", [b'"\\u001b[2J"', b'""', b"12", b"{}", b'"%b"' % (b"A" * 64)])
+    def test_a_head_that_is_no_hash(self, lines: list[bytes], tmp_path: Path, digits: bytes) -> None:
+        """Where nothing links to the head, what is said of it is a hash or null, and nothing else."""
+        data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(3), linked=False)
+        report = checked(data.replace(b'"%b"' % logs.hash_of(lines[-1]).encode(), digits))
+        assert [one.kind for one in report.findings] == ["malformed"]
+        assert report.head == Head(12, "")
+
     def test_another_version(self, data: bytes) -> None:
         """An extract of a later version is not judged."""
         report = checked(data.replace(b'{"extract":1,', b'{"extract":2,', 1))
-        assert (report.supported, report.sound, report.findings) == (False, False, ())
+        assert (report.supported, report.findings) == (False, ())
+
+    @pytest.mark.parametrize("mode", [b'"%b"' % (b"x" * 1000), b"[]", b"1", b'"Chain"'], ids=len)
+    def test_no_mode(self, tmp_path: Path, mode: bytes) -> None:
+        """What is no integrity mode is not told as one."""
+        data = made(tmp_path, {"audit.jsonl": logs.join(logs.log(5, mode="none"))}, Selection(since_seq=2))
+        report = checked(data.replace(b'"integrity":"none"', b'"integrity":' + mode, 1))
+        assert (report.integrity, is_sound(report)) == (None, True)
 
     def test_a_link_without_a_chain(self, data: bytes) -> None:
         """An extract that calls its log one without a chain cannot have links."""
@@ -299,13 +349,13 @@ class TestChecked:
     def test_small_portions(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         """However few links are checked at a time, the verdict is the same."""
         monkeypatch.setattr(extract_check, "_MAX_LINKS", 2)
-        assert checked(data).sound
+        assert is_sound(checked(data))
 
     @given(st.binary(max_size=200), st.booleans())
     def test_any_bytes(self, data: bytes, begun: bool) -> None:
         """Whatever a file holds behind its beginning, the check ends with a verdict."""
         report = checked(b'{"extract":1,"integrity":"chain","stream_id":null}\n' * begun + data)
-        assert not report.sound or not report.chosen
+        assert not is_sound(report) or not report.chosen
 
 
 class TestIsExtract:

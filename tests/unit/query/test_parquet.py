@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     """Return a file of the strange log."""
     path = tmp_path / "x.parquet"
     with path.open("wb") as file:
-        assert write_parquet(rows(strange.lines()), file) == len(strange.lines())
+        write_parquet(rows(strange.lines()), file)
     return path
 
 

@@ -55,7 +55,7 @@ class TestRealCollector:
         report = reconcile(SAMPLES / way / "audit.jsonl", [SAMPLES / way / "logs.jsonl"])
         assert report.agrees
         assert (report.entries, report.copied, report.not_sent) == (24, 24 - not_sent, not_sent)
-        assert (report.foreign, report.others, report.unplaced, report.unreadable) == (0, 0, 0, 0)
+        assert (report.foreign, report.others, report.unlinked, report.unreadable) == (0, 0, 0, 0)
 
     @pytest.mark.parametrize("way", ["tail", "otlp"])
     def test_every_changed_value_is_found(self, way: str, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ class TestTheLogLacks:
         for data in (copies.copy(shuffled), logs.join(shuffled)):
             report = compared(tmp_path, lines[:200], data)
             assert found(report) == [("truncated", 201, 300)]
-            assert report.unplaced == 0
+            assert report.unlinked == 0
 
     def test_gap(self, lines: list[bytes], tmp_path: Path) -> None:
         """Entries that the log lacks in its middle are a gap."""
@@ -226,10 +226,10 @@ class TestTheLogLacks:
         assert found(report) == [("gap", 50, 59), ("truncated", 61, 80)]
 
     def test_what_no_chain_leads_to(self, lines: list[bytes], tmp_path: Path) -> None:
-        """Lines behind entries that nobody has cannot be told from another log's: told as unplaced."""
+        """Lines behind entries that nobody has cannot be told from another log's: told as unlinked."""
         report = compared(tmp_path, lines[:100], copies.copy([*lines[:110], *lines[120:]]))
         assert found(report) == [("truncated", 101, 110), ("unplaced", 121, 300)]
-        assert report.unplaced == 180
+        assert report.unlinked == 180
 
     @pytest.mark.parametrize("way", ["path", "segment", "resource", "lines"])
     def test_cut_right_before_a_hole(self, way: str, lines: list[bytes], tmp_path: Path) -> None:
@@ -265,14 +265,14 @@ class TestTheLogLacks:
                 copies.set_attribute(copies.record_of(made, at), "log.file.path", {"stringValue": path})
         report = compared(tmp_path, lines[:100], logs.dump(ours), logs.dump(theirs))
         assert report.agrees
-        assert report.others + report.unplaced == 300
+        assert report.others + report.unlinked == 300
 
     def test_more_than_can_wait(self, lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What waits is bounded; what falls out is told as unplaced, and never as another log's."""
+        """What waits is bounded; what falls out is told as unlinked, and never as another log's."""
         monkeypatch.setattr("otel_audit.reconcile.belonging.MAX_WAITING", 20)
         report = compared(tmp_path, lines[:200], logs.join([*lines[:200], *reversed(lines[200:])]))
         assert found(report) == [("truncated", 201, 221), ("unplaced", 300, 300)]
-        assert (report.unplaced, report.others) == (79, 0)
+        assert (report.unlinked, report.others) == (79, 0)
 
 
 class TestDiverged:
@@ -487,7 +487,7 @@ class TestOtherLogs:
         )
         report = compared(tmp_path, lines, data)
         assert report.agrees
-        assert report.others + report.unplaced == 300
+        assert report.others + report.unlinked == 300
 
     def test_ordinary_records(self, lines: list[bytes], tmp_path: Path) -> None:
         """Log records that are no audit entries, spans and metrics are counted and left out."""

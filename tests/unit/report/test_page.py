@@ -150,6 +150,31 @@ def test_a_selection_shows_nothing_else(tmp_path: Path) -> None:
     assert "classified" not in summary
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--actor ana --actor bob --since-seq 2", "actor ana, bob; since seq 2"),
+        (
+            "--since 2026-01-01 --until 2026-01-02T03:04:05.6+01:00",
+            "since 2026-01-01T00:00:00.000000000Z; until 2026-01-02T02:04:05.600000000Z",
+        ),
+        ("--since 0001-01-01T00:00:00+01:00", "since the year 1"),
+        ("--until 9999-12-31T23:59:59-01:00", "until the year 10000"),
+        (
+            "--attribute audit.arguments/a~1b=x=y --attribute c --attribute /body= --attribute d~0e=",
+            "attribute audit.arguments/a~1b=x=y, c, /body=, d~0e=",
+        ),
+    ],
+)
+def test_a_selection_is_told_as_it_was_asked_for(tmp_path: Path, options: str, said: str) -> None:
+    """The page says what it shows: times as in the log, attributes as PATH or PATH=VALUE."""
+    log = tmp_path / "audit.jsonl"
+    log.write_bytes(logs.join(logs.log(3)))
+    output = tmp_path / "report.html"
+    assert main(["report", str(log), "-o", str(output), *options.split()]) == 0
+    assert json.loads(Elements(output.read_text()).scripts[0][1])["selection"] == said
+
+
 def test_a_title_that_is_no_text(tmp_path: Path) -> None:
     """A title with bytes that are no text is spelled out."""
     log = tmp_path / "audit.jsonl"

@@ -7,17 +7,13 @@ team's runtime carries each of its turns by several of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.autogen import agent, code, model, team, tool
-from otel_audit.instrument.frameworks.missing import not_audited
-from otel_audit.instrument.import_hooks import when_imported
+from otel_audit.instrument.frameworks.part import Part, instrument_part
 
 if TYPE_CHECKING:
     from otel_audit.pipeline.logger import AuditLogger
@@ -25,8 +21,6 @@ if TYPE_CHECKING:
 PACKAGE: Final = "autogen-core"
 MODULE: Final = "autogen_core"
 VERSIONS: Final = ">=0.7.4,<0.8"
-
-Part = Callable[[Auditor, ExitStack], None]
 
 # Each is imported behind autogen_core, and behind what is wrapped, whatever a program imports first.
 _PARTS: Final[dict[str, Part]] = {
@@ -51,19 +45,4 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
     code.instrument(auditor, undo)
     later = undo.enter_context(ExitStack())
     for module, part in _PARTS.items():
-        _when_imported(module, part, auditor, later)
-
-
-def _when_imported(module: str, part: Part, auditor: Auditor, undo: ExitStack) -> None:
-    def imported(_found: ModuleType) -> None:
-        try:
-            with ExitStack() as own:
-                part(auditor, own)
-                undo.push(own.pop_all())
-        except (AuditConfigError, AttributeError, ImportError) as error:
-            told = not_audited("autogen", error, part=module)
-            if auditor.settings.on_missing is None:
-                raise told from error
-            auditor.settings.on_missing(told)
-
-    undo.callback(when_imported(module, imported))
+        instrument_part("autogen", module, part, auditor, later)

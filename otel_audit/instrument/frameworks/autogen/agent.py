@@ -10,21 +10,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
-from opentelemetry.context import create_key, get_value, set_value
+from opentelemetry.context import get_value, set_value
 
 from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import agent_run, handoff
 from otel_audit.instrument.frameworks.acted_stream import acted, asking
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.autogen.model import AGENT, CALL
+from otel_audit.instrument.frameworks.autogen.model import AGENT, CALL, RUN
 from otel_audit.instrument.frameworks.autogen.turn import RunWatcher, TeamRun, taking_part, taking_turns
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.context import made_current
-
-_RUN: Final = create_key("otel-audit-autogen-run")
 
 
 @dataclass(slots=True)
@@ -91,7 +89,7 @@ class _Agents:
             run = _Run(agent, taking_part.get(agent))
 
             async def call() -> Any:
-                with made_current(set_value(CALL, None, set_value(AGENT, agent.name, set_value(_RUN, run)))):
+                with made_current(set_value(CALL, None, set_value(AGENT, agent.name, set_value(RUN, run)))):
                     return await self._handing(run, wrapped(*args, **kwargs))
 
             with taking_turns(self._auditor, run.team, agent.name):
@@ -115,7 +113,7 @@ class _Agents:
                 RunWatcher(run.team),
                 within=taking_turns(self._auditor, run.team, agent.name),
                 agent=agent.name,
-                values={_RUN: run, AGENT: agent.name, CALL: None},
+                values={RUN: run, AGENT: agent.name, CALL: None},
             )
 
         return wrapper
@@ -155,7 +153,7 @@ async def _execute(
     try:
         return await wrapped(*args, **kwargs)
     except AuditError as error:
-        run = get_value(_RUN)
+        run = get_value(RUN)
         if not isinstance(run, _Run):
             raise
         run.error = error
@@ -165,7 +163,7 @@ async def _execute(
 
 
 def _run_of(agent: object) -> _Run | None:
-    run = get_value(_RUN)
+    run = get_value(RUN)
     return run if isinstance(run, _Run) and run.agent is agent else None
 
 

@@ -13,7 +13,7 @@ from opentelemetry.context import get_value, set_value
 
 from otel_audit.instrument.frameworks.act import approval, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.autogen.model import AGENT, CALL
+from otel_audit.instrument.frameworks.autogen.model import AGENT, CALL, RUN
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
@@ -80,7 +80,7 @@ def _execute(auditor: Auditor, method: Method) -> Wrapper:
             act = tool_call(TOOL, arguments=arguments, agent=get_value(AGENT), tool_type="extension")
 
             async def run() -> Any:
-                with made_current(set_value(CALL, None)):
+                with made_current(set_value(RUN, None, set_value(CALL, None))):
                     return await wrapped(*args, **kwargs)
 
             with having(_approval, None):

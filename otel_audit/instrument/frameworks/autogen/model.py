@@ -24,6 +24,8 @@ AGENT: Final = create_key("otel-audit-autogen-agent")
 """Under which the context of a run has the agent's name."""
 CALL: Final = create_key("otel-audit-autogen-call")
 """Under which the context has the tool call that it is in; none inside of a run, a model call or code."""
+RUN: Final = create_key("otel-audit-autogen-run")
+"""Under which the context has the agent's run that it is in; none inside of a tool call, a model call or code."""
 _MODEL: Final = create_key("otel-audit-autogen-model")
 """Under which the context of a call has the model, and those of its methods that the call went through so far."""
 
@@ -58,7 +60,7 @@ class _Models:
                 return await wrapped(*args, **kwargs)
 
             async def call() -> Any:
-                with made_current(set_value(CALL, None, set_value(_MODEL, (model, {method})))):
+                with made_current(set_value(RUN, None, set_value(CALL, None, set_value(_MODEL, (model, {method}))))):
                     return await wrapped(*args, **kwargs)
 
             return await self._auditor.arun(_act(model), call, _judge)
@@ -70,9 +72,8 @@ class _Models:
             ask = asking(wrapped, args, kwargs)
             if _goes_on(model, method):
                 return ask()
-            return acted(
-                self._auditor, _act(model), ask, _ModelWatcher(), values={_MODEL: (model, {method}), CALL: None}
-            )
+            values = {_MODEL: (model, {method}), CALL: None, RUN: None}
+            return acted(self._auditor, _act(model), ask, _ModelWatcher(), values=values)
 
         return wrapper
 

@@ -23,7 +23,7 @@ from otel_audit.instrument.frameworks.act import Act, parsed_arguments, tool_cal
 from otel_audit.instrument.frameworks.acted_stream import Watcher, acted, asking
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.autogen import workbench as autogen_workbench
-from otel_audit.instrument.frameworks.autogen.model import AGENT, CALL
+from otel_audit.instrument.frameworks.autogen.model import AGENT, CALL, RUN
 from otel_audit.instrument.frameworks.autogen.workbench import Stop, current_stop
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
 from otel_audit.instrument.having import having
@@ -160,7 +160,7 @@ class _Calls:
 
     async def _run(self, call: _Call, act: Act, run: Callable[[], Awaitable[Any]]) -> Any:
         async def inside() -> Any:
-            with made_current(set_value(CALL, call)):
+            with made_current(set_value(RUN, None, set_value(CALL, call))):
                 return await run()
 
         stop = current_stop.get()
@@ -177,7 +177,7 @@ class _Calls:
     def _stream(self, call: _Call, act: Act, ask: Callable[[], Any]) -> Any:
         if _goes_on(call):
             return ask()
-        return acted(self._auditor, act, ask, _ToolWatcher(current_stop.get()), values={CALL: call})
+        return acted(self._auditor, act, ask, _ToolWatcher(current_stop.get()), values={CALL: call, RUN: None})
 
     def _of_tool(self, tool: Any, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Call, Act]:
         arguments = args[0] if args else kwargs.get("args")

@@ -18,14 +18,11 @@ from opentelemetry.context import Context, create_key, get_value
 from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.acted_stream import Watcher
 from otel_audit.instrument.frameworks.auditor import Auditor
+from otel_audit.instrument.frameworks.delegation import shortened
 from otel_audit.pipeline.context import made_current
 
 if TYPE_CHECKING:
     from otel_audit.pipeline.action import AuditAction
-
-MAX_AGENTS: Final = 32
-"""Of a chain; where the work is handed to and fro without end, the first and the latest are kept."""
-
 
 TEAM: Final = create_key("otel-audit-autogen-team")
 """Under which the context of a team's run has the `TeamRun`."""
@@ -54,7 +51,7 @@ class TeamRun:
         if self.chain[-1:] != [from_agent]:
             self.chain[:] = [from_agent]
         self.chain.append(to_agent)
-        del self.chain[1 : max(1, len(self.chain) - MAX_AGENTS + 1)]
+        self.chain[:] = shortened(self.chain)
 
 
 taking_part: WeakKeyDictionary[Any, TeamRun] = WeakKeyDictionary()

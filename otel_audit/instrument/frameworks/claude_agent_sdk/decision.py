@@ -15,7 +15,7 @@ from typing import Any
 from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import Act, approval, guardrail
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.claude_agent_sdk.session import REFUSED, Session
+from otel_audit.instrument.frameworks.claude_agent_sdk.session import REFUSED, TOOL_DENIED, Session
 from otel_audit.pipeline.action import error_type_of
 from otel_audit.pipeline.context import made_current
 from otel_audit.record import Decision
@@ -25,13 +25,7 @@ Hook = Callable[[Any, Any, Any], Awaitable[Any]]
 _log = logging.getLogger(__name__)
 
 _DENIALS = {
-    "PreToolUse": {
-        "hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": "deny",
-            "permissionDecisionReason": REFUSED,
-        }
-    },
+    "PreToolUse": TOOL_DENIED,
     "PermissionRequest": {
         "hookSpecificOutput": {
             "hookEventName": "PermissionRequest",

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from otel_audit.pipeline.action import AuditAction
 
 REFUSED: Final = "refused: the tool call could not be recorded in the audit log"
+TOOL_DENIED: Final[dict[str, Any]] = {
+    "hookSpecificOutput": {
+        "hookEventName": "PreToolUse",
+        "permissionDecision": "deny",
+        "permissionDecisionReason": REFUSED,
+    }
+}
+"""What a ``PreToolUse`` hook answers in place of a permission that could not be recorded."""
 INTERRUPTED: Final = "interrupted"
 _INTERNAL_ERROR: Final = -32603
 
@@ -109,13 +117,7 @@ class Session:
                 )
         except AuditError as error:
             self.refusal = error
-            return {
-                "hookSpecificOutput": {
-                    "hookEventName": "PreToolUse",
-                    "permissionDecision": "deny",
-                    "permissionDecisionReason": REFUSED,
-                }
-            }
+            return TOOL_DENIED
         self._names[call_id] = (str(name), data)
         sub_agent = (data.get("tool_input") or {}).get("subagent_type")
         if isinstance(sub_agent, str):
@@ -162,8 +164,9 @@ class Session:
         """
         params = message.get("params") or {}
         name = f"mcp__{server}__{params.get('name')}"
-        known = self._known(name)
-        if message.get("method") != "tools/call" or known is not None:
+        is_call = message.get("method") == "tools/call"
+        known = self._known(name) if is_call else None
+        if not is_call or known is not None:
             with self.inside(None if known is None else known.get("agent_type")):
                 return await answer()
         act = tool_call(name, arguments=params.get("arguments"), agent=self.agent)

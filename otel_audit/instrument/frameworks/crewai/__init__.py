@@ -19,8 +19,9 @@ from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import Act, agent_run, handoff
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.crewai import decision, model, tool
+from otel_audit.instrument.frameworks.crewai.loop import run_in_loop
 from otel_audit.instrument.frameworks.crewai.tool import current_role, role_of, unstopped
-from otel_audit.instrument.frameworks.methods import Method, wrap_methods
+from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.context import carry
@@ -91,12 +92,12 @@ class _Runs:
 
     def crew(self, wrapped: Callable[..., Any], crew: Any, args: Any, kwargs: Any) -> Any:
         """Run a crew; one that streams does so when its stream is read, by calling this again."""
-        if crew.stream:
+        if crew.stream or _restores(args, kwargs):
             return wrapped(*args, **kwargs)
         return self._run(agent_run(crew.name), crew.name, lambda: wrapped(*args, **kwargs))
 
     async def acrew(self, wrapped: Callable[..., Awaitable[Any]], crew: Any, args: Any, kwargs: Any) -> Any:
-        if crew.stream:
+        if crew.stream or _restores(args, kwargs):
             return await wrapped(*args, **kwargs)
         return await self._arun(agent_run(crew.name), crew.name, lambda: wrapped(*args, **kwargs))
 
@@ -120,20 +121,34 @@ class _Runs:
 
         return wrapper
 
-    def kickoff(self, _method: Method) -> Wrapper:
-        """Return the wrapper of an agent's run without a crew; in an event loop that is one of ``kickoff_async``."""
-        in_loop = import_module("crewai.agent.core").is_inside_event_loop
+    def kickoff(self, method: Method) -> Wrapper:
+        """Return the wrapper of an agent's run without a crew; crewai's own, in an event loop, is ``kickoff_async``."""
+        core = import_module("crewai.agent.core")
+        in_loop = core.is_inside_event_loop
+        last = method.cls is core.Agent
 
         def wrapper(wrapped: Callable[..., Any], agent: Any, args: Any, kwargs: Any) -> Any:
-            if in_loop():
+            if last and (in_loop() or _restores(args, kwargs)):
                 return wrapped(*args, **kwargs)
-            return self._of_agent(agent, lambda: wrapped(*args, **kwargs))
+            with entered(agent, method, last=last) as begins:
+                if not begins:
+                    return wrapped(*args, **kwargs)
+                if in_loop():
+                    return run_in_loop(self._auditor, agent, method, lambda: wrapped(*args, **kwargs))
+                return self._of_agent(agent, lambda: wrapped(*args, **kwargs))
 
         return wrapper
 
-    def akickoff(self, _method: Method) -> Wrapper:
+    def akickoff(self, method: Method) -> Wrapper:
+        last = method.cls is import_module("crewai.agent.core").Agent
+
         async def wrapper(wrapped: Callable[..., Awaitable[Any]], agent: Any, args: Any, kwargs: Any) -> Any:
-            return await self._aof_agent(agent, lambda: wrapped(*args, **kwargs))
+            if last and _restores(args, kwargs):
+                return await wrapped(*args, **kwargs)
+            with entered(agent, method, last=last) as begins:
+                if not begins:
+                    return await wrapped(*args, **kwargs)
+                return await self._aof_agent(agent, lambda: wrapped(*args, **kwargs))
 
         return wrapper
 
@@ -179,6 +194,12 @@ def _doing(agent: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iter
     before = _task.get()
     with having(_task, (agent, task)):
         yield before is None or before[0] is not agent or before[1] is not task
+
+
+def _restores(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether a run goes on from a checkpoint: by another call, of the agent or the crew that is restored."""
+    configs = (*args[2:], kwargs.get("from_checkpoint"))
+    return any(getattr(config, "restore_from", None) is not None for config in configs)
 
 
 def _carried(wrapped: Callable[..., Any], _module: object, args: Any, kwargs: Any) -> Any:

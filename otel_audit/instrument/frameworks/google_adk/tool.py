@@ -107,15 +107,18 @@ class _Tools:
         act = self._act(tool, context, arguments, target, transfers=transfers)
         try:
             result = await self.auditor.arun(act, run, judge)
-            to_agent = _transferred(context)
-            if not transfers and to_agent != before and (target := _agent_named(context, to_agent)) is not None:
-                await self.auditor.arun(
-                    handoff(target, from_agent=_agent(context), call_id=_call_id(context)), _nothing
-                )
         except AuditError as error:
             if not called:
                 refuse(error)
             raise
+        to_agent = _transferred(context)
+        if not transfers and to_agent != before and (target := _agent_named(context, to_agent)) is not None:
+            act = handoff(target, from_agent=_agent(context), call_id=_call_id(context))
+            try:
+                await self.auditor.arun(act, _nothing)
+            except AuditError as error:
+                refuse(error)
+                raise
         _note_end(tool, target)
         return result
 

@@ -8,16 +8,14 @@ transferred it: who acts there is told by what that one left here.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.context import Context, create_key, get_current, set_value
 
 from otel_audit.errors import AuditError
+from otel_audit.instrument.frameworks.delegation import shortened
 from otel_audit.pipeline.context import current_actors, with_actors
 from otel_audit.record import Actor
-
-MAX_AGENTS: Final = 32
-"""Of a chain; of a turn that is transferred to and fro without end, the first and the latest are kept."""
 
 _TURN = create_key("otel-audit-google-adk-turn")
 _RUN = create_key("otel-audit-google-adk-run")
@@ -49,9 +47,7 @@ class Turn:
             if actors[index].id == to_agent:
                 actors = actors[:index]
                 break
-        if len(actors) > caller + MAX_AGENTS:
-            actors = (*actors[: caller + 1], *actors[1 - MAX_AGENTS :])
-        self.handed[to_agent] = actors
+        self.handed[to_agent] = (*actors[:caller], *shortened(actors[caller:]))
 
     def context_of(self, agent: object) -> Context:
         """Return the context in which an agent is run."""

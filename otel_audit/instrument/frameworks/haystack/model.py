@@ -8,7 +8,6 @@ goes to a callback: it is over when the call returns.
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +16,7 @@ from otel_audit import semconv
 from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import Act, model_call, token_counts
 from otel_audit.instrument.frameworks.haystack.run import current_agent, refuse
-from otel_audit.instrument.frameworks.methods import Method, entered
+from otel_audit.instrument.frameworks.methods import Method, entered, is_around, one_at_a_time
 from otel_audit.instrument.patch import Wrapper, wrap
 
 if TYPE_CHECKING:
@@ -48,8 +47,7 @@ class Models:
     def __init__(self, auditor: Auditor) -> None:
         self._auditor = auditor
         self._way_back = ExitStack()
-        self._lock = threading.Lock()
-        self._wrapped: dict[tuple[type, str], object] = {}
+        self._ours: dict[tuple[type, str], list[object]] = {}
         self._known: set[type] = set()
         self._ended = False
 
@@ -81,15 +79,16 @@ class Models:
             self._known.add(cls)
         if not self._is_model(cls):
             return
-        with self._lock:
+        with one_at_a_time():
             if self._ended:
                 return
             for owner in cls.__mro__[:-1]:
                 for name, make in (("run", self._wrap), ("run_async", self._wrap_async)):
                     method = vars(owner).get(name)
-                    if callable(method) and not _is_around(method, self._wrapped.get((owner, name))):
-                        self._way_back.callback(wrap(owner, name, make(Method(owner, name, 0))))
-                        self._wrapped[owner, name] = vars(owner)[name]
+                    ours = self._ours.setdefault((owner, name), [])
+                    if callable(method) and not is_around(method, ours):
+                        self._way_back.callback(wrap(owner, name, make(Method(owner, name, len(ours)))))
+                        ours.append(vars(owner)[name])
 
     def _make(self, wrapped: Callable[..., Any], cls: type, args: Args, kwargs: Kwargs) -> Any:
         self.find(cls)
@@ -107,7 +106,7 @@ class Models:
         return True
 
     def _end(self) -> None:
-        with self._lock:
+        with one_at_a_time():
             self._ended = True
 
     def _wrap(self, method: Method) -> Wrapper:
@@ -139,13 +138,6 @@ class Models:
                     raise
 
         return wrapper
-
-
-def _is_around(method: Any, ours: object) -> bool:
-    """Return whether our wrapper is called by this method, or is it."""
-    while method is not None and method is not ours:
-        method = getattr(method, "__wrapped__", None)
-    return method is not None
 
 
 def _with_subclasses(cls: type) -> list[type]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from functools import partial
-from types import ModuleType
 from typing import Any, Final
 
 from otel_audit.instrument.frameworks.act import approval
@@ -38,18 +37,18 @@ _decided: ContextVar[set[object] | None] = ContextVar("otel-audit-langchain-deci
 """The ids of those that a person has decided on, inside of a policy."""
 
 
-def instrument_people(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
+def instrument_people(auditor: Auditor, undo: ExitStack) -> None:
     """Audit what people decide, in all agents.
 
     Raises:
         AuditConfigError: This version of langchain lacks what is wrapped.
     """
-    middleware = named(module, "HumanInTheLoopMiddleware")
+    middleware = named("langchain.agents.middleware", "HumanInTheLoopMiddleware")
     undo.callback(wrap(middleware, "after_model", _with_tool_calls))
     undo.callback(wrap(sys.modules[middleware.__module__], "interrupt", _approvals(auditor)))
 
 
-def instrument_policies(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
+def instrument_policies(auditor: Auditor, undo: ExitStack) -> None:
     """Audit what policies refuse, in agents that are made from now on; what they allow is audited as it runs.
 
     Raises:
@@ -71,7 +70,7 @@ def instrument_policies(auditor: Auditor, undo: ExitStack, module: ModuleType) -
     watches = {"wrap_tool_call": _watch(auditor), "awrap_tool_call": _awatch(auditor)}
 
     undo.callback(stop)
-    undo.callback(wrap(named(module, "ToolNode"), "__init__", init))
+    undo.callback(wrap(named("langgraph.prebuilt", "ToolNode"), "__init__", init))
 
 
 def tool_calls(state: object) -> Sequence[Any]:

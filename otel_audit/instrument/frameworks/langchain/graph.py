@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from types import ModuleType
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import create_key, get_value
@@ -96,7 +96,7 @@ def current_agent() -> str | None:
     return None if run is None else run.agent
 
 
-def instrument(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
+def instrument(auditor: Auditor, undo: ExitStack) -> None:
     """Audit each run of a compiled graph as that of an agent.
 
     Raises:
@@ -109,7 +109,7 @@ def instrument(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
     def astream(wrapped: Callable[..., Any], graph: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return _streamed(auditor, graph, args, kwargs).aover(wrapped(*args, **kwargs))
 
-    pregel = named(module, "Pregel")
+    pregel = named("langgraph.pregel", "Pregel")
     undo.callback(wrap(pregel, "stream", stream))
     undo.callback(wrap(pregel, "astream", astream))
 
@@ -145,17 +145,16 @@ def destinations(command: Any) -> Iterator[str]:
             yield name
 
 
-def named(module: ModuleType, name: str) -> Any:
+def named(module: str, name: str) -> Any:
     """Return what a module has by that name.
 
     Raises:
         AuditConfigError: It has no such thing.
+        ImportError: There is no such module.
     """
-    found = getattr(module, name, None)
+    found = getattr(import_module(module), name, None)
     if found is None:
-        raise AuditConfigError(
-            f"nothing to audit: expected {module.__name__} to have {name!r}, got a version without it"
-        )
+        raise AuditConfigError(f"nothing to audit: expected {module} to have {name!r}, got a version without it")
     return found
 
 

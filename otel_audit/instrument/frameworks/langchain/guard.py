@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from otel_audit.errors import AuditError
@@ -27,14 +26,12 @@ from otel_audit.record import Decision
 _log = logging.getLogger(__name__)
 
 
-def instrument(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
+def instrument(auditor: Auditor, undo: ExitStack) -> None:
     """Audit the guardrails of agents that are made from now on.
 
     Raises:
         AuditConfigError: This version of langchain or langgraph lacks what is wrapped.
     """
-    import langgraph.graph
-
     enabled = True
 
     def stop() -> None:
@@ -54,9 +51,9 @@ def instrument(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
             node.afunc = coroutine and checked(guard.acheck, coroutine)
         return wrapped(*args, **kwargs)
 
-    base = named(module, "AgentMiddleware")
+    base = named("langchain.agents.middleware", "AgentMiddleware")
     undo.callback(stop)
-    undo.callback(wrap(named(langgraph.graph, "StateGraph"), "add_node", add_node))
+    undo.callback(wrap(named("langgraph.graph", "StateGraph"), "add_node", add_node))
 
 
 def _is_of(function: object, kind: type) -> bool:

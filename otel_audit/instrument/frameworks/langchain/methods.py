@@ -54,6 +54,8 @@ def wrap_overrides(
     Raises:
         AuditConfigError: Nothing is called when a class is made.
     """
+    # Not `undo` itself: whoever made it may have handed its callbacks on by the time a class is made.
+    way_back = undo.enter_context(ExitStack())
     inherited = _MAKER not in vars(base)
 
     def made(wrapped: Any, _instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -72,9 +74,9 @@ def wrap_overrides(
             method = vars(owner)[name]
             if callable(method) and not getattr(method, "__isabstractmethod__", False):
                 wrapper = make((cls, name), method)
-                undo.callback(wrap(cls, name, wrapper if owner is cls else _of_super(cls, name, wrapper)))
+                way_back.callback(wrap(cls, name, wrapper if owner is cls else _of_super(cls, name, wrapper)))
 
-    undo.callback(wrap(base, _MAKER, made))
+    way_back.callback(wrap(base, _MAKER, made))
     for cls in _subclasses(base):
         wrap_own(cls)
 

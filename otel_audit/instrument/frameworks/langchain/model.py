@@ -3,16 +3,16 @@
 A chat model is wrapped at `generate`, `stream` and their async forms, which all other calls of it
 go through, but for its stream of events (version 3 of the protocol), the end of which nothing public tells.
 A class that overrides one of the methods by which a model is asked need not go through them: its own
-is wrapped, and a call is one act, however many of them it goes through.
+is wrapped, and a call is one act, however many of them it goes through. A second question is another one:
+a method that is called anew, or whatever is called when the framework's own has ended.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, aclosing, suppress
 from functools import partial
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import create_key, get_value, set_value
@@ -38,104 +38,133 @@ _ASKED: Final = create_key("otel-audit-langchain-model")
 """The call that is on record: a model that cannot stream calls its own `invoke`."""
 
 
-def instrument_chat_models(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
+def instrument_chat_models(auditor: Auditor, undo: ExitStack) -> None:
     """Audit the calls of all chat models.
 
     Raises:
         AuditConfigError: This version of langchain-core lacks a function that is wrapped.
     """
-    model = named(module, "BaseChatModel")
+    model = named("langchain_core.language_models.chat_models", "BaseChatModel")
     _instrument(auditor, undo, model, "chat")
     # Private, and the only place that sees the end of such a stream; older versions have none.
     for name, wrapper in (("_iter_v2_events", _stream), ("_aiter_v2_events", _astream)):
         if hasattr(model, name):
-            undo.callback(wrap(model, name, wrapper(auditor, "chat")))
+            undo.callback(wrap(model, name, wrapper(auditor, "chat", (model, name))))
 
 
-def instrument_text_models(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
+def instrument_text_models(auditor: Auditor, undo: ExitStack) -> None:
     """Audit the calls of all text models.
 
     Raises:
         AuditConfigError: This version of langchain-core lacks a function that is wrapped.
     """
-    _instrument(auditor, undo, named(module, "BaseLLM"), "text_completion")
+    _instrument(auditor, undo, named("langchain_core.language_models.llms", "BaseLLM"), "text_completion")
 
 
 def _instrument(auditor: Auditor, undo: ExitStack, model: Any, operation: str) -> None:
-    undo.callback(wrap(model, "generate", _generate(auditor, operation)))
-    undo.callback(wrap(model, "agenerate", _agenerate(auditor, operation)))
-    undo.callback(wrap(model, "stream", _stream(auditor, operation)))
-    undo.callback(wrap(model, "astream", _astream(auditor, operation)))
+    for name, make in (("generate", _generate), ("agenerate", _agenerate), ("stream", _stream), ("astream", _astream)):
+        undo.callback(wrap(model, name, make(auditor, operation, (model, name))))
     wrap_overrides(model, dict.fromkeys(_METHODS, partial(_override, auditor, operation)), undo)
 
 
 def _override(auditor: Auditor, operation: str, method: Method, function: Any) -> Wrapper:
     name = method[1]
     if inspect.iscoroutinefunction(function) or name in ("ainvoke", "agenerate", "agenerate_prompt"):
-        return _agenerate(auditor, operation)
+        return _agenerate(auditor, operation, method, overrides=True)
     if name in ("stream", "astream"):
-        return (_stream if name == "stream" else _astream)(auditor, operation, overrides=True)
-    return _generate(auditor, operation)
+        return (_stream if name == "stream" else _astream)(auditor, operation, method, overrides=True)
+    return _generate(auditor, operation, method, overrides=True)
 
 
-def _generate(auditor: Auditor, operation: str) -> Wrapper:
+def _generate(auditor: Auditor, operation: str, method: Method, *, overrides: bool = False) -> Wrapper:
     def wrapper(wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _Call(model)
+        outer = _goes_on(model, method)
+        call = outer or _Call(model, method)
 
         def ask() -> Any:
-            with OwnContext(set_value(_ASKED, call)):
+            try:
                 return wrapped(*args, **kwargs)
+            finally:
+                call.is_over = call.is_over or not overrides
 
-        outer = _call_of(model)
+        def begin() -> Any:
+            with OwnContext(set_value(_ASKED, call)):
+                return ask()
+
         if outer is None:
-            return auditor.run(_asking(model, kwargs, operation), ask, call.judge)
-        result = wrapped(*args, **kwargs)
+            return auditor.run(_asking(model, kwargs, operation), begin, call.judge)
+        result = ask()
         outer.answered(result)
         return result
 
     return wrapper
 
 
-def _agenerate(auditor: Auditor, operation: str) -> Wrapper:
+def _agenerate(auditor: Auditor, operation: str, method: Method, *, overrides: bool = False) -> Wrapper:
     async def wrapper(
         wrapped: Callable[..., Awaitable[Any]], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        call = _Call(model)
+        outer = _goes_on(model, method)
+        call = outer or _Call(model, method)
 
         async def ask() -> Any:
-            with OwnContext(set_value(_ASKED, call)):
+            try:
                 return await wrapped(*args, **kwargs)
+            finally:
+                call.is_over = call.is_over or not overrides
 
-        outer = _call_of(model)
+        async def begin() -> Any:
+            with OwnContext(set_value(_ASKED, call)):
+                return await ask()
+
         if outer is None:
-            return await auditor.arun(_asking(model, kwargs, operation), ask, call.judge)
-        result = await wrapped(*args, **kwargs)
+            return await auditor.arun(_asking(model, kwargs, operation), begin, call.judge)
+        result = await ask()
         outer.answered(result)
         return result
 
     return wrapper
 
 
-def _stream(auditor: Auditor, operation: str, *, overrides: bool = False) -> Wrapper:
+def _stream(auditor: Auditor, operation: str, method: Method, *, overrides: bool = False) -> Wrapper:
     def wrapper(wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if _call_of(model) is not None:
-            return wrapped(*args, **kwargs)
-        streamed = _streamed(auditor, model, kwargs, operation, overrides=overrides)
-        call = partial(wrapped, *args, **kwargs)
-        return streamed.over(_later(call) if overrides else call())
+        ask = partial(wrapped, *args, **kwargs)
+        outer = _goes_on(model, method)
+        if outer is not None:
+            return ask() if overrides else _ending(ask(), outer)
+        streamed = _streamed(auditor, model, method, kwargs, operation, overrides=overrides)
+        return streamed.over(_later(ask) if overrides else ask())
 
     return wrapper
 
 
-def _astream(auditor: Auditor, operation: str, *, overrides: bool = False) -> Wrapper:
+def _astream(auditor: Auditor, operation: str, method: Method, *, overrides: bool = False) -> Wrapper:
     def wrapper(wrapped: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if _call_of(model) is not None:
-            return wrapped(*args, **kwargs)
-        streamed = _streamed(auditor, model, kwargs, operation, overrides=overrides)
-        call = partial(wrapped, *args, **kwargs)
-        return streamed.aover(_alater(call) if overrides else call())
+        ask = partial(wrapped, *args, **kwargs)
+        outer = _goes_on(model, method)
+        if outer is not None:
+            return ask() if overrides else _aending(ask(), outer)
+        streamed = _streamed(auditor, model, method, kwargs, operation, overrides=overrides)
+        return streamed.aover(_alater(ask) if overrides else ask())
 
     return wrapper
+
+
+def _ending(pieces: Generator[Any, Any, Any], call: _Call) -> Generator[Any, Any, Any]:
+    """Note when the framework's own stream is over."""
+    try:
+        return (yield from pieces)
+    finally:
+        call.is_over = True
+
+
+async def _aending(pieces: AsyncGenerator[Any, Any], call: _Call) -> AsyncGenerator[Any, Any]:
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+    finally:
+        call.is_over = True
 
 
 def _later(call: Callable[[], Iterable[Any]]) -> Generator[Any, Any, Any]:
@@ -158,14 +187,23 @@ class _Call:
 
     Args:
         model: The model that is asked.
+        method: By which it begins.
         gathered: The object in which a stream of events gathers its message.
         overrides: Whether it is asked by a method of its class's own, which may ask several times.
+
+    Attributes:
+        model: The model that is asked.
+        methods: Of it, that the call went through so far.
+        is_over: Whether the framework's own method has asked and ended; whatever is asked then is another call.
+        streamed: Writes the entries of one that answers piece by piece.
     """
 
-    __slots__ = ("_answer", "_gathered", "_inner", "_overrides", "model", "streamed")
+    __slots__ = ("_answer", "_gathered", "_inner", "_overrides", "is_over", "methods", "model", "streamed")
 
-    def __init__(self, model: Any, gathered: Any = None, *, overrides: bool = False) -> None:
+    def __init__(self, model: Any, method: Method, gathered: Any = None, *, overrides: bool = False) -> None:
         self.model = model
+        self.methods = {method}
+        self.is_over = False
         self.streamed: StreamedAct | None = None
         self._answer = Answer()
         self._gathered = gathered
@@ -197,15 +235,19 @@ class _Call:
             action.set_attribute(key, value)
 
 
-def _call_of(model: Any) -> _Call | None:
+def _goes_on(model: Any, method: Method) -> _Call | None:
+    """Return the call that a method of a model is a part of; None where it begins one, as it does when called anew."""
     call = get_value(_ASKED)
-    return call if isinstance(call, _Call) and call.model is model else None
+    if not isinstance(call, _Call) or call.model is not model or call.is_over or method in call.methods:
+        return None
+    call.methods.add(method)
+    return call
 
 
 def _streamed(
-    auditor: Auditor, model: Any, kwargs: Mapping[str, Any], operation: str, *, overrides: bool
+    auditor: Auditor, model: Any, method: Method, kwargs: Mapping[str, Any], operation: str, *, overrides: bool
 ) -> StreamedAct:
-    call = _Call(model, kwargs.get("stream"), overrides=overrides)
+    call = _Call(model, method, kwargs.get("stream"), overrides=overrides)
     call.streamed = StreamedAct(
         auditor, lambda: Setting(act=_asking(model, kwargs, operation), mark=(_ASKED, call)), call.see, call.judge
     )

@@ -139,8 +139,7 @@ class StreamedAct:
             close(self._action)
             self._end_span()
             return
-        if self._excuse is not None:
-            self._excuse(self._action, error)
+        self._auditor.excuse(self._action, error, self._excuse)
         self._action.fail(error)
         self._end_span(error)
 

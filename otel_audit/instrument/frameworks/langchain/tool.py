@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from inspect import iscoroutinefunction
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_audit.instrument.frameworks.act import Act, handoff, tool_call
@@ -27,13 +26,13 @@ _ONLY_ARGUMENT: Final = "tool_input"
 """Of a tool that takes one text and has no schema; the model has a name of its own for it."""
 
 
-def instrument(auditor: Auditor, undo: ExitStack, module: ModuleType) -> None:
+def instrument(auditor: Auditor, undo: ExitStack) -> None:
     """Audit all tools.
 
     Raises:
         AuditConfigError: This version of langchain-core lacks a function that is wrapped.
     """
-    base = graph.named(module, "BaseTool")
+    base = graph.named("langchain_core.tools.base", "BaseTool")
 
     def make(method: Method, function: Any) -> Wrapper:
         is_async = method[1] in ("arun", "ainvoke") or iscoroutinefunction(function)

@@ -3,7 +3,7 @@
 Its own instrumentation (`llama_index_instrumentation`) swallows what a handler raises, so
 that no handler could stop a tool: the methods themselves are wrapped. Tools and models are
 abstract classes, and each subclass brings methods of its own; how all of them are reached
-stands in `methods`.
+stands in `frameworks.methods`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_audit.instrument.frameworks.act import agent_run
+from otel_audit.instrument.frameworks.delegation import shortened
 from otel_audit.instrument.frameworks.llama_index.request import current_agent, requested
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
 from otel_audit.instrument.having import having
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from otel_audit.instrument.frameworks.auditor import Auditor
     from otel_audit.pipeline.action import AuditAction
 
-MAX_AGENTS: Final = 32
-"""Of a chain; of a run that is handed to and fro without end, the first and the latest are kept."""
 UNTOLD: Final = "this version of llama-index-workflows does not tell when a run ends"
 
 _chain: ContextVar[list[str] | None] = ContextVar("otel-audit-llama-index-chain", default=None)
@@ -127,7 +126,7 @@ def _chain_to(name: str | None) -> list[str]:
         chain = []
     if name is not None and chain[-1:] != [name]:
         chain.append(name)
-        del chain[1 : max(1, len(chain) - MAX_AGENTS + 1)]
+        chain[:] = shortened(chain)
     return list(chain)
 
 

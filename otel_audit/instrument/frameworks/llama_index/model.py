@@ -6,25 +6,23 @@ is used up or closed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_audit.instrument.frameworks.act import Act, model_call
-from otel_audit.instrument.frameworks.auditor import close
 from otel_audit.instrument.frameworks.llama_index.answer import note_answer
 from otel_audit.instrument.frameworks.llama_index.request import current_agent
-from otel_audit.instrument.frameworks.methods import Inside, Method, entered, stepping, wrap_methods
+from otel_audit.instrument.frameworks.llama_index.stream import Stream, end
+from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
 from otel_audit.instrument.patch import Wrapper
-from otel_audit.instrument.span import end_span, in_span
-from otel_audit.pipeline.action import error_type_of
+from otel_audit.instrument.span import in_span
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from otel_audit.instrument.frameworks.auditor import Auditor
-    from otel_audit.pipeline.action import AuditAction
 
 _INTEGRATIONS: Final = "llama_index.llms."
 """Where the packages of single providers put their modules."""
@@ -105,7 +103,7 @@ class _Models:
                 stream = None
                 try:
                     with in_span(span):
-                        stream = _Stream(self.auditor, self.auditor.start(act), span, (model, {method}))
+                        stream = Stream(self.auditor, self.auditor.start(act), span, (model, {method}))
                         answers = wrapped(*args, **kwargs)
                 except BaseException as raised:
                     _failed(span, stream, raised)
@@ -125,7 +123,7 @@ class _Models:
                 try:
                     with in_span(span):
                         action = await self.auditor.astart(act)
-                        stream = _Stream(self.auditor, action, span, (model, {method}))
+                        stream = Stream(self.auditor, action, span, (model, {method}))
                         answers = await wrapped(*args, **kwargs)
                 except BaseException as raised:
                     _failed(span, stream, raised)
@@ -135,88 +133,12 @@ class _Models:
         return wrapper
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """Answers of a model under way, up to their end."""
-
-    auditor: Auditor
-    action: AuditAction
-    span: Span | None
-    inside: Inside
-
-    def steps(self, answers: Iterable[Any]) -> Iterator[Any]:
-        """Pass the answers on, and write the outcome when they end."""
-        try:
-            with stepping(self.inside):
-                iterator = iter(answers)
-            while True:
-                with stepping(self.inside):
-                    try:
-                        answer = next(iterator)
-                    except StopIteration:
-                        break
-                self.auditor.judge(self.action, answer, note_answer)
-                yield answer
-        except GeneratorExit:
-            try:
-                if hasattr(iterator, "close"):
-                    iterator.close()
-            finally:
-                self._close()
-            raise
-        except BaseException as raised:
-            self.fail(raised)
-            raise
-        self.action.end_quietly()
-        _end(self.span)
-
-    async def asteps(self, answers: AsyncIterable[Any]) -> AsyncIterator[Any]:
-        """As `steps`, for what is iterated over by ``async for``."""
-        try:
-            with stepping(self.inside):
-                iterator = aiter(answers)
-            while True:
-                with stepping(self.inside):
-                    try:
-                        answer = await anext(iterator)
-                    except StopAsyncIteration:
-                        break
-                self.auditor.judge(self.action, answer, note_answer)
-                yield answer
-        except GeneratorExit:
-            try:
-                if hasattr(iterator, "aclose"):
-                    await iterator.aclose()
-            finally:
-                self._close()
-            raise
-        except BaseException as raised:
-            self.fail(raised)
-            raise
-        await self.action.aend_quietly()
-        _end(self.span)
-
-    def fail(self, raised: BaseException) -> None:
-        """Write that the model raised."""
-        self.action.fail(raised)
-        _end(self.span, raised)
-
-    def _close(self) -> None:
-        close(self.action)
-        _end(self.span)
-
-
-def _end(span: Span | None, raised: BaseException | None = None) -> None:
-    if span is not None:
-        end_span(span, None if raised is None else error_type_of(raised))
-
-
-def _failed(span: Span | None, stream: _Stream | None, raised: BaseException) -> None:
+def _failed(span: Span | None, stream: Stream | None, raised: BaseException) -> None:
     """End what was begun, where the model, or the intent before, raised."""
     if stream is not None:
         stream.fail(raised)
     else:
-        _end(span, raised)
+        end(span, raised)
 
 
 def _act(model: Any, method: Method) -> Act:

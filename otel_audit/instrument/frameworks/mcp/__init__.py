@@ -1,7 +1,7 @@
 """MCP: tool calls, resource reads and prompts, on the client and on the server.
 
-Works with mcp 1 and mcp 2. The client is wrapped at `ClientSession.call_tool`,
-`read_resource` and `get_prompt`; how the server is, stands in `server`. What both ends
+Works with mcp 1 and mcp 2. The client is wrapped at `ClientSession.call_tool`, `read_resource` and
+`get_prompt`, and at the ``call_tool_as_task`` of mcp 1; how the server is, stands in `server`. What both ends
 share is here: which requests are audited, and what an entry says of them.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from opentelemetry import trace
@@ -122,20 +123,24 @@ class RequestAuditor:
 
         What the request returns or raises comes through unchanged, whatever becomes of the outcome.
         """
+        # A result is captured here, in the form that it has on the wire.
+        auditor = Auditor(self.logger, replace(self.settings, capture_result=False))
         try:
             with under_way.inside(action):
                 result = await request()
         except BaseException as raised:
-            if isinstance(raised, Exception):
-                action.set_outcome("failure", error_type=_error_type(raised))
+            auditor.judge(action, raised, _excuse)
             action.fail(raised)
             raise
-        outcome, error = _outcome(result)
-        action.set_outcome(outcome, error_type=error)
-        if self.settings.capture_result:
-            action.set_result(capture_result(_plain(result), redact=self.logger.redact))
+        auditor.judge(action, result, self._judge)
         await action.aend_quietly()
         return result
+
+    def _judge(self, action: AuditAction, result: object) -> None:
+        if self.settings.capture_result:
+            action.set_result(capture_result(_plain(result), redact=self.logger.redact))
+        outcome, error = _outcome(result)
+        action.set_outcome(outcome, error_type=error)
 
 
 def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack) -> None:
@@ -158,6 +163,12 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
         ("get_prompt", "prompts/get"),
     ):
         undo.callback(wrap(ClientSession, function, _client_wrapper(auditor, method)))
+    try:
+        tasks: Any = import_module("mcp.client.experimental.tasks").ExperimentalClientFeatures
+    except ImportError:  # of the last versions of mcp 1 only
+        pass
+    else:
+        undo.callback(wrap(tasks, "call_tool_as_task", _client_wrapper(auditor, "tools/call")))
     # Not `stdio_client`, which programs import by name before they get here: it looks this up.
     undo.callback(wrap(mcp.client.stdio, "get_default_environment", _with_telemetry_environment))
     mcp_server.instrument(RequestAuditor(logger, settings, "server"), undo)
@@ -207,6 +218,11 @@ def _with_telemetry_environment(
         if (name.startswith("OTEL_") and not name.endswith("_HEADERS")) or name == "PYTHONPATH"
     }
     return wrapped(*args, **kwargs) | ours
+
+
+def _excuse(action: AuditAction, raised: BaseException) -> None:
+    if isinstance(raised, Exception):
+        action.set_outcome("failure", error_type=_error_type(raised))
 
 
 def _error_type(error: Exception) -> str:

@@ -11,7 +11,7 @@ HOOKS: Final = (
     Hook(
         semconv.EVENT_TOOL_EXECUTE,
         "tool call, resource, prompt: client",
-        "`ClientSession.call_tool`, `read_resource`, `get_prompt`",
+        "`ClientSession.call_tool`, `read_resource`, `get_prompt`; of mcp 1 also `experimental.call_tool_as_task`",
     ),
     Hook(
         semconv.EVENT_TOOL_EXECUTE,

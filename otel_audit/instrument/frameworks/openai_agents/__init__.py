@@ -2,9 +2,8 @@
 
 Its tracing can be switched off, and swallows what a processor raises, so nothing here hangs on
 it. Each act is wrapped where the framework really does it: an intent that cannot be written
-stops the act itself. Here are the runs; `handoff` knows which agent acts,
-`tool`, `native_tool`, `model` and
-`decision` have the rest.
+stops the act itself. Here are the runs; `handoff` knows which agent acts, `tool`, `native_tool`, `model`
+and `decision` have the rest.
 """
 
 from __future__ import annotations

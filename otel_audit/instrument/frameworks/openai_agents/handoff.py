@@ -11,15 +11,13 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from otel_audit.instrument.frameworks.act import handoff
 from otel_audit.instrument.frameworks.auditor import Auditor
+from otel_audit.instrument.frameworks.delegation import shortened
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
-
-MAX_AGENTS: Final = 32
-"""Of a chain; of a run that is handed to and fro without end, the first and the latest are kept."""
 
 _run: ContextVar[_Run | None] = ContextVar("otel-audit-openai-agents-run", default=None)
 
@@ -94,5 +92,4 @@ def _handoff(auditor: Auditor) -> Wrapper:
 def _hand_over(from_agent: str, to_agent: str) -> None:
     run = _run.get()
     if run is not None:
-        agents = (*run.chain(from_agent), to_agent)
-        run.agents = agents if len(agents) <= MAX_AGENTS else (agents[0], *agents[-MAX_AGENTS + 1 :])
+        run.agents = tuple(shortened((*run.chain(from_agent), to_agent)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from otel_audit.instrument.frameworks.pydantic_ai.classes import Method
+from otel_audit.instrument.frameworks.methods import Method
 
 
 class Call:

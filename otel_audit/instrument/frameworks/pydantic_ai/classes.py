@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from threading import Lock
 from typing import Any
 
+from otel_audit.instrument.frameworks.methods import Method, is_around, one_at_a_time
 from otel_audit.instrument.patch import Wrapper, wrap
-
-Method = tuple[type, str]
-"""A method by the class in whose body it stands, and its name."""
 
 
 def wrap_classes(
@@ -55,8 +52,7 @@ class _Classes:
         self._base = base
         self._wrappers = wrappers
         self._way_back = way_back
-        self._ours: dict[Method, list[object]] = {}
-        self._lock = Lock()
+        self._ours: dict[tuple[type, str], list[object]] = {}
 
     def wrap_in_all(self) -> None:
         for cls in _subclasses(self._base):
@@ -64,7 +60,7 @@ class _Classes:
 
     def wrap_in(self, cls: type) -> None:
         """Wrap what a class has and inherits, as far as it is not wrapped yet."""
-        with self._lock:
+        with one_at_a_time():
             for owner in cls.__mro__:
                 if owner in self._base.__mro__:
                     continue
@@ -73,8 +69,9 @@ class _Classes:
                     if method is None or getattr(method, "__isabstractmethod__", False):
                         continue
                     ours = self._ours.setdefault((owner, name), [])
-                    if not _is_around(method, ours):
-                        self._way_back.callback(wrap(owner, name, self._of_models(make((owner, name)))))
+                    if not is_around(method, ours):
+                        wrapper = self._of_models(make(Method(owner, name, len(ours))))
+                        self._way_back.callback(wrap(owner, name, wrapper))
                         ours.append(vars(owner)[name])
 
     def _of_models(self, wrapper: Wrapper) -> Wrapper:
@@ -85,15 +82,6 @@ class _Classes:
             return wrapper(wrapped, instance, args, kwargs)
 
         return wrapper_of_models
-
-
-def _is_around(method: Any, ours: list[object]) -> bool:
-    """Return whether one of our wrappers is called by this method, or is it."""
-    while method is not None:
-        if any(method is wrapper for wrapper in ours):
-            return True
-        method = getattr(method, "__wrapped__", None)
-    return False
 
 
 def _subclasses(base: type) -> set[type]:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from otel_audit import semconv
 from otel_audit.instrument.frameworks.act import Act, model_call, token_counts
 from otel_audit.instrument.frameworks.auditor import close
+from otel_audit.instrument.frameworks.methods import Method
 from otel_audit.instrument.frameworks.pydantic_ai.call import Call
-from otel_audit.instrument.frameworks.pydantic_ai.classes import Method, wrap_classes
+from otel_audit.instrument.frameworks.pydantic_ai.classes import wrap_classes
 from otel_audit.instrument.frameworks.pydantic_ai.context import agent_name, part
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.run import CLOSED_EARLY
@@ -87,8 +88,7 @@ class _Asking:
         return _pass if self._is_passing_on(method) else partial(self._stream, method)
 
     def _is_passing_on(self, method: Method) -> bool:
-        cls, _ = method
-        return issubclass(cls, self.passing_on) and cls.__module__.startswith("pydantic_ai.")
+        return issubclass(method.cls, self.passing_on) and method.cls.__module__.startswith("pydantic_ai.")
 
     async def _ask(
         self,

@@ -14,25 +14,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import create_key, get_current, set_value
 
-from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import Act, tool_call
 from otel_audit.instrument.frameworks.acted_stream import Watcher, acted
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.begun import CALL, Begun, begin, current_agent, goes_on
+from otel_audit.instrument.frameworks.begun import CALL, begin, current_agent, goes_on, values
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
-from otel_audit.instrument.frameworks.missing import not_audited
+from otel_audit.instrument.frameworks.part import instrument_part
 from otel_audit.instrument.frameworks.semantic_kernel import agent as semantic_kernel_agent
 from otel_audit.instrument.frameworks.semantic_kernel import model
-from otel_audit.instrument.import_hooks import when_imported
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.pipeline.action import error_type_of
-from otel_audit.pipeline.context import current_actors, made_current
+from otel_audit.pipeline.context import made_current
 
 if TYPE_CHECKING:
     from otel_audit.pipeline.action import AuditAction
@@ -75,24 +72,7 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
         ("semantic_kernel.agents.agent", semantic_kernel_agent.instrument),
         ("semantic_kernel.agents.orchestration.handoffs", semantic_kernel_agent.instrument_handoffs),
     ):
-        later.callback(when_imported(module, _part(module, part, auditor, later)))
-
-
-def _part(
-    module: str, part: Callable[[Auditor, ExitStack], None], auditor: Auditor, undo: ExitStack
-) -> Callable[[ModuleType], None]:
-    """Return what instruments a part when its module is imported."""
-
-    def imported(_found: ModuleType) -> None:
-        try:
-            part(auditor, undo)
-        except (AuditConfigError, AttributeError) as error:
-            told = not_audited("semantic_kernel", error, part=module)
-            if auditor.settings.on_missing is None:
-                raise told from error
-            auditor.settings.on_missing(told)
-
-    return imported
+        instrument_part("semantic_kernel", module, part, auditor, later)
 
 
 @dataclass(slots=True)
@@ -149,8 +129,8 @@ class _Functions:
             if act is None:
                 return wrapped(*args, **kwargs)
             reached = _Reached()
-            values = {_REACHED: reached, CALL: Begun(function, {method}, current_actors())}
-            return acted(self._auditor, act, lambda: wrapped(*args, **kwargs), reached, values=values)
+            inside = {_REACHED: reached, **values(CALL, function, method)}
+            return acted(self._auditor, act, lambda: wrapped(*args, **kwargs), reached, values=inside)
 
         return wrapper
 

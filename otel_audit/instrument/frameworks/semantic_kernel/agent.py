@@ -14,7 +14,7 @@ from typing import Any
 from otel_audit.instrument.frameworks.act import Act, agent_run, handoff
 from otel_audit.instrument.frameworks.acted_stream import Watcher, acted
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.begun import RUN, Begun, begin, goes_on, name_of
+from otel_audit.instrument.frameworks.begun import RUN, begin, goes_on, name_of, values
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.context import current_actors, made_current
@@ -80,9 +80,9 @@ def _stream(auditor: Auditor, method: Method) -> Wrapper:
     def wrapper(wrapped: Callable[..., Any], agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if goes_on(RUN, agent, method):
             return wrapped(*args, **kwargs)
-        values = {RUN: Begun(agent, {method}, current_actors())}
         stream = lambda: wrapped(*args, **kwargs)  # noqa: E731
-        return acted(auditor, _act(agent, kwargs), stream, Watcher(), agent=name_of(agent), values=values)
+        inside = values(RUN, agent, method)
+        return acted(auditor, _act(agent, kwargs), stream, Watcher(), agent=name_of(agent), values=inside)
 
     return wrapper
 

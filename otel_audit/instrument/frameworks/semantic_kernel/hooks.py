@@ -7,6 +7,8 @@ from typing import Final
 from otel_audit import semconv
 from otel_audit.instrument.frameworks.hook import Hook
 
+LATER: Final = ("semantic_kernel.agents.agent", "semantic_kernel.agents.orchestration.handoffs")
+
 HOOKS: Final = (
     Hook(
         semconv.EVENT_TOOL_EXECUTE,

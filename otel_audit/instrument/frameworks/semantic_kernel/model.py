@@ -16,10 +16,10 @@ from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.frameworks.act import Act, model_call, token_counts
 from otel_audit.instrument.frameworks.acted_stream import Watcher, acted
 from otel_audit.instrument.frameworks.auditor import Auditor
-from otel_audit.instrument.frameworks.begun import CALL, Begun, begin, current_agent, goes_on
+from otel_audit.instrument.frameworks.begun import CALL, begin, current_agent, goes_on, values
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
 from otel_audit.instrument.patch import Wrapper
-from otel_audit.pipeline.context import current_actors, made_current
+from otel_audit.pipeline.context import made_current
 
 if TYPE_CHECKING:
     from otel_audit.pipeline.action import AuditAction
@@ -128,9 +128,9 @@ class _Asking:
         def wrapper(wrapped: Callable[..., Any], connector: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if goes_on(CALL, connector, method):
                 return wrapped(*args, **kwargs)
-            values = {CALL: Begun(connector, {method}, current_actors())}
+            inside = values(CALL, connector, method)
             act = self._act(connector, args, kwargs)
-            return acted(self._auditor, act, lambda: wrapped(*args, **kwargs), _Answer(), values=values)
+            return acted(self._auditor, act, lambda: wrapped(*args, **kwargs), _Answer(), values=inside)
 
         return wrapper
 

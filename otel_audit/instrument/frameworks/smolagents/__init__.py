@@ -3,7 +3,7 @@
 Its step callbacks come after the act, and an agent hands most exceptions to the model as a
 text and goes on: the methods themselves are wrapped, and an act that could not be recorded ends the run.
 Tools, models and executors are classes to derive from, each with methods of its own; how
-all of them are reached stands in `methods`. Everything here is synchronous, as smolagents is.
+all of them are reached stands in `frameworks.methods`. Everything here is synchronous, as smolagents is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from otel_audit.instrument import under_way
 from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import Act, agent_run
 from otel_audit.instrument.frameworks.auditor import Auditor, Judge, close
-from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.methods import Inside, Method, entered, stepping, wrap_methods
 from otel_audit.instrument.frameworks.smolagents.run import Run, current_run, taken_call_id
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.span import end_span, in_span
@@ -58,7 +58,7 @@ def _instrument_runs(auditor: Auditor, undo: ExitStack) -> None:
     from smolagents.agents import MultiStepAgent
     from smolagents.utils import AgentMaxStepsError
 
-    runs = _Runs(auditor, MultiStepAgent, AgentMaxStepsError)
+    runs = _Runs(auditor, AgentMaxStepsError)
     wrap_methods((MultiStepAgent,), {"run": runs.wrap}, undo, maker=(MultiStepAgent, "__init_subclass__"))
 
 
@@ -68,27 +68,25 @@ class _Runs:
 
     Attributes:
         auditor: Writes with it.
-        base: The class whose ``run`` makes the stream of a run.
         max_steps: What the framework notes as the error of a run's last step where it ran out of steps.
     """
 
     auditor: Auditor
-    base: type
     max_steps: type[BaseException]
 
     def wrap(self, method: Method) -> Wrapper:
         def wrapper(wrapped: Callable[..., Any], agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             streams = bool(kwargs.get("stream", args[1] if len(args) > 1 else False))
-            if streams and method.cls is not self.base:
-                return wrapped(*args, **kwargs)  # what it overrides makes the stream
+            name = getattr(agent, "name", None) or type(agent).__name__
+            if streams:
+                stream = _Stream(self.auditor, agent, method, name, get_current(), self._judge(agent))
+                steps = wrapped(*args, **kwargs)
+                # Without steps to take, it was done by what the method called.
+                return stream.over(steps) if isinstance(steps, Generator) else steps
             with entered(agent, method) as begins:
                 if not begins:
                     return wrapped(*args, **kwargs)
-                name = getattr(agent, "name", None) or type(agent).__name__
-                if not streams:
-                    return self._run(lambda: wrapped(*args, **kwargs), agent, name)
-                context = get_current()
-                return _Stream(self.auditor, name, context, self._judge(agent)).over(wrapped(*args, **kwargs))
+                return self._run(lambda: wrapped(*args, **kwargs), agent, name)
 
         return wrapper
 
@@ -125,28 +123,41 @@ class _Runs:
 class _Stream:
     """A run whose steps somebody takes one by one. Used by one reader: no lock.
 
+    A stream that is read within another one of the same agent is a part of it: a class may have its own
+    ``run`` read what its parent's gives.
+
     Args:
         auditor: Writes the entries.
+        agent: Whose run it is.
+        method: That made the stream.
         name: The agent's.
         context: Of OpenTelemetry, that the run is asked for in: its reader has its own at each step.
         judge: Told when the stream has ended by itself.
     """
 
-    __slots__ = ("_action", "_auditor", "_context", "_judge", "_name", "_span")
-    _action: AuditAction
-    _span: Span | None
+    __slots__ = ("_action", "_agent", "_auditor", "_context", "_judge", "_method", "_name", "_span")
 
-    def __init__(self, auditor: Auditor, name: str, context: Context, judge: Judge) -> None:
+    def __init__(
+        self, auditor: Auditor, agent: object, method: Method, name: str, context: Context, judge: Judge
+    ) -> None:
+        self._action: AuditAction | None = None
+        self._span: Span | None = None
         self._auditor = auditor
+        self._agent = agent
+        self._method = method
         self._name = name
         self._context = context
         self._judge = judge
 
     def over(self, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """Return the stream, audited: the intent is written at the first step, which raises where it cannot be."""
-        return resumed(steps, self._enter, self._finish, self._fail)
+        stepped: Any = _Stepped(steps, (self._agent, {self._method}))
+        return resumed(stepped, self._enter, self._finish, self._fail)
 
-    def _enter(self) -> Context:
+    def _enter(self) -> Context | None:
+        with entered(self._agent, self._method) as begins:
+            if not begins:
+                return None
         act = _act(self._name)
         with OwnContext(self._context):
             self._span = self._auditor.start_span(act)
@@ -161,20 +172,40 @@ class _Stream:
                     return get_current()
 
     def _finish(self, _returned: object) -> None:
-        self._auditor.judge(self._action, None, self._judge)
-        self._action.end_quietly()
+        if self._action is not None:
+            self._auditor.judge(self._action, None, self._judge)
+            self._action.end_quietly()
         self._end()
 
     def _fail(self, error: BaseException, closed: bool) -> None:
-        if closed:
-            close(self._action)
-        else:
-            self._action.fail(error)
+        if self._action is not None:
+            if closed:
+                close(self._action)
+            else:
+                self._action.fail(error)
         self._end(None if closed else error)
 
     def _end(self, error: BaseException | None = None) -> None:
         if self._span is not None:
             end_span(self._span, None if error is None else error_type_of(error))
+
+
+class _Stepped:
+    """A generator each of whose steps is a part of the act that it was made in."""
+
+    __slots__ = ("_inner", "_inside")
+
+    def __init__(self, inner: Generator[Any, Any, Any], inside: Inside) -> None:
+        self._inner = inner
+        self._inside = inside
+
+    def send(self, given: Any) -> Any:
+        with stepping(self._inside):
+            return self._inner.send(given)
+
+    def throw(self, error: BaseException) -> Any:
+        with stepping(self._inside):
+            return self._inner.throw(error)
 
 
 def _act(name: str, call_id: object = None) -> Act:

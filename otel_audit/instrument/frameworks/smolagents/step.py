@@ -7,8 +7,8 @@ could not be recorded, the step ends with that error instead: it goes up to whoe
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,9 +57,9 @@ def _wrap_step(_method: Method) -> Wrapper:
     return wrapper
 
 
-def _step(parts: Generator[Any, Any, Any]) -> Iterator[Any]:
+def _step(parts: Iterable[Any]) -> Iterator[Any]:
     run = current_run()
-    with closing(parts):
+    with closing(parts) if isinstance(parts, Generator) else nullcontext():
         try:
             for part in parts:
                 if run is not None:

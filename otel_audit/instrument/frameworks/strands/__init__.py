@@ -20,6 +20,7 @@ from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import agent_run, handoff
 from otel_audit.instrument.frameworks.acted_stream import Watcher, acted, asking
 from otel_audit.instrument.frameworks.auditor import Auditor
+from otel_audit.instrument.frameworks.delegation import shortened
 from otel_audit.instrument.frameworks.strands import decision, model, tool
 from otel_audit.instrument.frameworks.strands.model import AGENT, CALLER
 from otel_audit.instrument.frameworks.strands.tool import WAITS, Stop, current_stop
@@ -36,8 +37,6 @@ PACKAGE: Final = "strands-agents"
 MODULE: Final = "strands"
 VERSIONS: Final = ">=1.62,<2"
 
-MAX_AGENTS: Final = 32
-"""Of a swarm's chain; where the work is handed to and fro without end, the first and the latest are kept."""
 IGNORED: Final = "the swarm has ended already"
 _UNFINISHED: Final = {
     "cancelled": "cancelled by the program",
@@ -169,7 +168,7 @@ def _execute_node(auditor: Auditor) -> Wrapper:
 
         async def enter() -> Context:
             with ExitStack() as actors:
-                for name in before[:1] + before[1:][1 - MAX_AGENTS :]:
+                for name in shortened(before):
                     actors.enter_context(auditor.acting(name))
                 return get_current()
 

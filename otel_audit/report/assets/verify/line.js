@@ -67,7 +67,7 @@ function checkMembers(members, text) {
   let last = -1;
   for (const name of Object.keys(members)) {
     const place = ORDER.get(name);
-    if (place === undefined) throw new Malformed(`unknown member '${name}'`);
+    if (place === undefined) throw new Malformed(`unknown member '${[...name].slice(0, 80).join("")}'`);
     if (place < last) throw new Malformed(`member '${name}' out of order`);
     last = place;
   }

@@ -50,7 +50,7 @@ export function parseObject(text) {
       const token = stringAt(text, at);
       if (stack.length === 1 && token.includes("\\")) throw new Malformed("member name spelled with an escape");
       const name = unquote(token);
-      if (Object.hasOwn(inner, name)) throw new Malformed(`member '${name}' twice`);
+      if (Object.hasOwn(inner, name)) throw new Malformed(`member '${[...name].slice(0, 80).join("")}' twice`);
       at += token.length;
       if (text[at] !== ":") throw new Malformed(`expected ':' at character ${at}`);
       at += 1;
