@@ -22,7 +22,8 @@ _BEGINNING: Final = """\
 is said. Results go to stdout, everything else to stderr. What stands in a log is shown with its control characters
 escaped. Without a terminal there is no progress and no colour; nor with `NO_COLOR`.
 
-After Ctrl-C the exit status is 130, and 141 where the reader of stdout went away (`| head`). All others are those of
+After Ctrl-C the exit status is 130, and 141 where the reader of stdout went away (`| head`). Where stdout is closed, or
+full, and there was something to print, it is 2, whatever was done. All others are those of
 each command. This page is made of the commands' own help: `python -m tests.cli_page`.
 
 """

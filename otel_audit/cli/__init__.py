@@ -79,28 +79,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         What the command returns; 2 for wrong usage, for what cannot be read, and for results
         that cannot be written; 130 after Ctrl-C; 141 where the reader of stdout went away.
     """
-    _escape_what_cannot_be_encoded()
+    with _stdout() as is_closed:
+        _escape_what_cannot_be_encoded()
+        try:
+            status = _run(argv)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _discard_stdout()
+            return PIPE_CLOSED
+        except KeyboardInterrupt:
+            _flush_or_discard()
+            return INTERRUPTED
+        except AuditError as error:
+            tell(str(error))
+            _flush_or_discard()
+            return UNUSABLE
+        except OSError as error:  # what reads a log raises AuditError: only writing is left
+            _discard_stdout()
+            if is_closed:
+                tell("expected stdout, got none: it was closed")
+            else:
+                tell(f"cannot write the result: {error.strerror or error}")
+            return UNUSABLE
+        return status
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         given = sys.argv[1:] if argv is None else argv
         arguments = parser(given[0] if given and given[0] in COMMANDS else None).parse_args(given)
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else UNUSABLE
-    try:
-        status: int = COMMANDS[arguments.command].run(arguments)
-        if sys.stdout is not None:  # closed before the start: the exit status still tells
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_stdout()
-        return PIPE_CLOSED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except AuditError as error:
-        tell(str(error))
-        return UNUSABLE
-    except OSError as error:  # what reads a log raises AuditError: only writing is left
-        tell(f"cannot write the result: {error.strerror or error}")
-        _discard_stdout()
-        return UNUSABLE
+    status: int = COMMANDS[arguments.command].run(arguments)
     return status
 
 
@@ -122,11 +132,33 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     return made
 
 
+@contextlib.contextmanager
+def _stdout() -> Iterator[bool]:
+    """Have a stdout, and tell whether it was closed: then one that cannot be written to, as a full disk cannot."""
+    if sys.stdout is not None:
+        yield False
+        return
+    with open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8") as unwritable:
+        sys.stdout = unwritable
+        try:
+            yield True
+        finally:
+            sys.stdout = None
+
+
 def _escape_what_cannot_be_encoded() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _flush_or_discard() -> None:
+    """Write what is left, if that can be: the exit status is another one already."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
 
 
 def _discard_stdout() -> None:

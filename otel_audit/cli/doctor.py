@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Look at everything, say what was found, and return the exit status."""
     from otel_audit.doctor.program import find_program
 
-    checks = _checks(find_program(arguments.program), os.environ)
+    program = find_program(arguments.program)
+    checks = _checks(program, {**os.environ, **program.variables})
     states = set()
     if arguments.format == "json":
         found = list(checks)

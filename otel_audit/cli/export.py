@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 from otel_audit.chain import Head
 from otel_audit.cli import status, verdict
 from otel_audit.cli.arguments import anchor, check_stdin_once, log_path
-from otel_audit.cli.own_files import refuse_own_files
+from otel_audit.cli.own_files import STDOUT, check_output
 from otel_audit.cli.progress import Progress, progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import ascii_json, path_text, plural, tell, visible
@@ -27,10 +27,10 @@ from otel_audit.verify.declared import find_declaration
 SUMMARY: Final = "write entries as a verifiable extract, a table, OTLP, or evidence"
 DESCRIPTION: Final = """\
 Write entries to a file for another program. It is written under another name and has its own when it is whole, with
-mode 0600; a file that is there is left as it is.
+mode 0600; a file that is there is left as it is. A name in .jsonl or .sha256 is refused: those are a log's.
 
   jsonl      a verifiable extract: the exact lines, and what links them to the head; "otel-audit verify" checks it.
-             Its name ends in .extract, or however you like, but not in .jsonl: that is a log
+             Its name ends in .extract, or however else you like
   csv        RFC 4180. A cell that a spreadsheet would run as a formula (= + - @ tab) gets ' in front, control
              characters are escaped; the column attributes has the exact values
   parquet    typed columns, times to the nanosecond; needs the extra query: pip install 'otel-audit[query]'
@@ -49,7 +49,6 @@ exit status:
   2    wrong usage, a file that cannot be read or written, or, of jsonl, a chain that does not hold"""
 
 FORMATS: Final = ("jsonl", "csv", "parquet", "otlp-json", "evidence")
-STDOUT: Final = "-"
 _BINARY: Final = ("parquet", "evidence")
 _WHOLE: Final = ("jsonl", "evidence")
 
@@ -73,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, type=log_path, metavar="FILE", help="where to; - is stdout (text formats)"
     )
-    parser.add_argument("--force", action="store_true", help="write in place of a file that is there")
+    parser.add_argument("--force", action="store_true", help="write in place of a file that is there, but for a log's")
     parser.add_argument(
         "--anchor",
         type=anchor,
@@ -93,8 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     selection = selection_from(arguments)
     _check(arguments, selection)
     check_stdin_once(arguments.paths)
-    for path in arguments.paths:
-        refuse_own_files(path, arguments.output)
+    check_output(arguments.output, arguments.paths)
     if arguments.format == "evidence":
         return _evidence(arguments)
     try:
@@ -116,13 +114,9 @@ def _check(arguments: argparse.Namespace, selection: Selection) -> None:
     if (arguments.anchor is not None and chosen not in _WHOLE) or (arguments.no_links and chosen != "jsonl"):
         raise AuditError(f"--format {chosen}: expected neither --anchor nor --no-links: nothing in it is linked")
     if output != STDOUT:
-        if chosen == "jsonl" and output.lower().endswith(".jsonl"):
-            raise AuditError(f"{path_text(output)}: expected a name that no log has, such as NAME.extract, got .jsonl")
         return
     if chosen in _BINARY:
         raise AuditError(f"--format {chosen}: expected -o FILE, got stdout: it is no text")
-    if sys.stdout is None:
-        raise AuditError("expected stdout, got none: it was closed")
     if chosen == "jsonl" and sys.stdout.isatty():
         # exact bytes: they may hold what moves a cursor
         raise AuditError("--format jsonl: expected -o FILE or a pipe, got a terminal (otel-audit show is for people)")

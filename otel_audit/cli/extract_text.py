@@ -15,9 +15,12 @@ from otel_audit.verify.anchors import parse_anchor
 
 if TYPE_CHECKING:
     from otel_audit.query.extract_check import ExtractReport
+    from otel_audit.verify.report import Integrity
 
 
-def extract_report(path: str, anchors: list[str], hmac_key_file: str | None) -> ExtractReport | None:
+def extract_report(
+    path: str, anchors: list[str], hmac_key_file: str | None, expected_integrity: Integrity
+) -> ExtractReport | None:
     """Return what an extract proves; None where the path is none, or has the name of a log.
 
     Raises:
@@ -31,7 +34,8 @@ def extract_report(path: str, anchors: list[str], hmac_key_file: str | None) -> 
     key = None if hmac_key_file is None else read_key(hmac_key_file, AuditVerifyError)
     with contextlib.ExitStack() as stack:
         [copy] = open_copies([path], stack)
-        return check_extract(copy, anchors=[parse_anchor(one) for one in anchors], key=key)
+        given = [parse_anchor(one) for one in anchors]
+        return check_extract(copy, anchors=given, key=key, expected_integrity=expected_integrity)
 
 
 def status_of(report: ExtractReport, *, require_anchor: bool) -> int:
@@ -40,7 +44,7 @@ def status_of(report: ExtractReport, *, require_anchor: bool) -> int:
         return status.UNUSABLE
     if report.findings:
         return status.FOUND
-    return status.UNANCHORED if require_anchor and not report.anchors_matched else status.OK
+    return status.UNANCHORED if require_anchor and not report.anchored else status.OK
 
 
 def as_text(report: ExtractReport, anchors_given: int) -> Iterator[str]:
@@ -65,7 +69,7 @@ def as_json(report: ExtractReport, anchors_given: int) -> dict[str, object]:
     return {
         "path": path_text(report.path),
         "status": "unsupported" if not report.supported else "not_sound" if report.findings else "sound",
-        "anchored": report.anchors_matched > 0,
+        "anchored": report.anchored,
         "integrity": None if report.integrity is None else visible(report.integrity),
         "stream_id": None if report.stream_id is None else visible(report.stream_id),
         "entries": report.chosen,
@@ -84,7 +88,7 @@ def as_json(report: ExtractReport, anchors_given: int) -> dict[str, object]:
 def _anchored(report: ExtractReport) -> str:
     if not report.anchors_matched:
         return "unanchored"
-    return "anchored" if report.proven == report.chosen else f"{report.proven:,} of {report.chosen:,} entries anchored"
+    return "anchored" if report.anchored else f"{report.proven:,} of {report.chosen:,} entries anchored"
 
 
 def _extent(report: ExtractReport) -> str:

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     as_text = arguments.format == "text"
     source = visible(path_text(arguments.path))
     kept: list[dict[str, object]] = []
-    gone: list[BrokenPipeError] = []
+    gone: list[OSError] = []
 
     def report(line: int, problem: str) -> None:
         if not as_text:
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         elif not gone:
             try:
                 print(f"{source}:{line}: {visible(problem)}; kept as it stands")
-            except BrokenPipeError as error:  # nobody reads: that is no reason to stop half-way
+            except OSError as error:  # nobody reads, or can: that is no reason to stop half-way
                 gone.append(error)
 
     done = import_bus_file(

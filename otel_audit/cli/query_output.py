@@ -21,8 +21,6 @@ def print_lines(entries: Iterable[Entry]) -> int:
 
     On a terminal, what could act there is written as the JSON escape of the same value.
     """
-    if sys.stdout is None:
-        return sum(1 for _ in entries)
     count = 0
     if sys.stdout.isatty():
         for entry in entries:

@@ -16,6 +16,8 @@ DESCRIPTION: Final = """\
 Compare a log with what collectors have of it: OTLP JSON as the file exporter writes it, one request
 a line, or exact lines. Several copies are taken together: what one of them has is there. The copies
 may be out of order, hold entries twice, end in the middle of a line, and hold what is not of this log.
+Lines of the log that are no entries, stand there twice or are out of order are counted: verify names them.
+What a crash left in the log as it says itself, and what stands behind its last whole line, is only told.
 The findings go to stdout, one for each stretch of entries, and then the verdict. Nothing is changed."""
 EPILOG: Final = """\
 examples:
@@ -25,13 +27,13 @@ findings:
   not_in_copy  no copy has these entries
   truncated    a copy has them, and the log ends before
   gap          a copy has them, and the log lacks them
-  diverged     the log has other entries in their place
+  diverged     the log has other entries in their place, or beside them
   altered      a copy is not what was written: changed on the way, or since
   unplaced     a copy has them from the same file or process, behind the log's end, and no chain leads to them
 
 exit status:
-  0    every entry of the log is in a copy, as it stands
-  1    findings, or a line of a copy that cannot be read
+  0    every entry of the log is in a copy, as it stands, and each line is an entry, once and in order
+  1    findings, such lines of the log, or a line of a copy that cannot be read
   2    wrong usage, a file that cannot be read, a log without an entry, a copy that is none"""
 
 

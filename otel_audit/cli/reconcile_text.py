@@ -53,6 +53,13 @@ def as_json(report: ReconcileReport, copies: list[str], exit_status: int) -> dic
         "doubles": report.doubles,
         "not_sent": report.not_sent,
         "totals": dict(report.totals),
+        "log": {
+            "not_entries": report.log.not_entries,
+            "doubles": report.log.doubles,
+            "out_of_order": report.log.out_of_order,
+            "fragments": report.log.fragments,
+            "torn_bytes": report.log.torn_bytes,
+        },
         "findings": [
             {
                 "kind": finding.kind,
@@ -95,13 +102,32 @@ def _verdict(report: ReconcileReport) -> str:
     if report.agrees:
         whole = "all" if not report.not_sent else f"{report.copied:,}"
         return f"the copies agree: {whole} of {entries}{head}"
-    found = ", ".join(f"{count:,} {kind}" for kind, count in report.totals.items() if count)
+    found = [f"{count:,} {kind}" for kind, count in report.totals.items() if count]
     if report.unreadable:
-        found += f"{', ' if found else ''}{plural(report.unreadable, 'line')} that cannot be read"
-    return f"the copies do not agree: {found}; {report.copied:,} of {entries} in the copies{head}"
+        found.append(f"{plural(report.unreadable, 'line')} that cannot be read")
+    found += _of_log(report)
+    return f"the copies do not agree: {', '.join(found)}; {report.copied:,} of {entries} in the copies{head}"
+
+
+def _of_log(report: ReconcileReport) -> Iterator[str]:
+    log = report.log
+    if log.not_entries:
+        yield plural(log.not_entries, "line of the log that is no entry", "lines of the log that are no entries")
+    if log.doubles:
+        yield plural(log.doubles, "line of the log that stands there twice", "lines of the log that stand there twice")
+    if log.out_of_order:
+        yield plural(log.out_of_order, "line of the log out of order", "lines of the log out of order")
 
 
 def _notes(report: ReconcileReport) -> Iterator[str]:
+    log = report.log
+    if not log.in_order:
+        yield "entries are compared one by one, and such lines of the log are not: run otel-audit verify"
+    if log.fragments:
+        yield f"{plural(log.fragments, 'line')} that a crash left in the log, as the log says: not compared"
+    if log.torn_bytes:
+        end = plural(log.torn_bytes, "byte")
+        yield f"{end} behind the log's last whole line, not compared: an entry that is being written, or was cut"
     if report.not_sent:
         own = plural(report.not_sent, "entry", "entries")
         yield f"{own} of the log's own (opened, closed, …) in no copy: an application does not send them"

@@ -8,7 +8,7 @@ from typing import Final
 
 from otel_audit.cli import status, verdict
 from otel_audit.cli.arguments import add_anchors, anchors_from, log_path, whole_number
-from otel_audit.cli.own_files import refuse_own_files
+from otel_audit.cli.own_files import STDOUT, check_output
 from otel_audit.cli.progress import progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import path_text, plural, visible
@@ -21,7 +21,6 @@ from otel_audit.report.report import DEFAULT_MAX_ENTRIES, write_report
 from otel_audit.selection import Selection, ValuePath
 from otel_audit.verify.anchors import parse_anchor
 
-STDOUT: Final = "-"
 SUMMARY: Final = "make an HTML page that shows a log and proves it"
 DESCRIPTION: Final = """\
 Make one HTML file that an assessor opens in a browser, without a network: what the agents did, and
@@ -32,7 +31,7 @@ EPILOG: Final = """\
 exit status:
   0    the page was made, and the log has no errors
   1    the page was made, and it shows errors
-  2    wrong usage, or something that cannot be read or written: no page
+  2    wrong usage, or something that cannot be read or written
 
 example:
   otel-audit report audit.jsonl -o report.html"""
@@ -42,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("path", metavar="LOG", type=log_path, help="a log, a segment of one, a folder, or a pattern")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", type=log_path, help="the page")
-    parser.add_argument("--force", action="store_true", help="write in place of a file that is there")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="write in place of a file that is there, but for a log's, the key, or anchors",
+    )
     parser.add_argument("--title", metavar="TEXT", help="title of the page (default: the log's name)")
     parser.add_argument(
         "--max-entries",
@@ -63,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     template = trace_url(os.environ)
     if arguments.output == STDOUT:
         raise AuditError("-o: expected the name of a file, got stdout")
-    refuse_own_files(arguments.path, arguments.output)
+    check_output(arguments.output, [arguments.path], [arguments.hmac_key_file, *arguments.anchor_files])
     report = verify_log(arguments.path, hmac_key_file=arguments.hmac_key_file, anchors=anchors)
     if not report.segments:  # missing, empty, or of a version that is not known
         raise AuditError(verdict.finding_text(report.findings[0]))

@@ -115,5 +115,4 @@ def _pause() -> bool:
 
 
 def _flush() -> None:
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    sys.stdout.flush()

@@ -33,7 +33,8 @@ exit status:
   0    no errors (warnings allowed); the verdict says "unanchored" where it is
   1    errors: tampering, loss, a missing or empty log, a copy of which nothing leads to it
   2    wrong usage, a file that cannot be read, an unknown format version
-  3    --require-anchor, and no anchor matched, or a line of a copy cannot be read
+  3    --require-anchor, and no anchor matched (of an extract: does not prove all of it), or a line of a copy
+       cannot be read
 Of several logs, 1 outweighs 2, and 2 outweighs 3."""
 
 _MAX_PROCESSES: Final = 64
@@ -65,7 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COPY",
         help="a collector's copy, or a file of lines (- is stdin); what it has is an anchor; may be repeated",
     )
-    parser.add_argument("--require-anchor", action="store_true", help="exit with 3 unless an anchor matches")
+    parser.add_argument(
+        "--require-anchor",
+        action="store_true",
+        help="exit with 3 unless an anchor matches, of an extract: unless anchors prove each of its entries",
+    )
     parser.add_argument("--hmac-key-file", type=log_path, metavar="FILE", help="the key: checks every hmac")
     parser.add_argument(
         "--integrity",
@@ -127,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
 def check(path: str, anchors: list[str], arguments: argparse.Namespace, copied: CopyAnchors | None = None) -> Checked:
     """Verify one log; a log that cannot be read is a result, too."""
     try:
-        extract = extract_text.extract_report(path, anchors, arguments.hmac_key_file)
+        extract = extract_text.extract_report(path, anchors, arguments.hmac_key_file, arguments.integrity)
         if extract is not None:
             if arguments.since_seq is not None or arguments.checkpoint_file is not None:
                 raise AuditError(f"{path_text(path)}: an extract is checked whole: expected no seq and no checkpoint")

@@ -47,7 +47,7 @@ def ask(program: Program, *question: str, environ: Mapping[str, str], start: boo
     """
     command = [program.interpreter, "-m", "otel_audit.doctor.probe", *question]
     if start and (found := starter(program)) is not None:
-        command = [found, *command]
+        command = [found, *(f"--{name}={value}" for name, value in program.settings), *command]
     try:
         done = subprocess.run(  # noqa: S603 - the interpreter that was asked about
             command,

@@ -44,6 +44,9 @@ def check_instrumentation(program: Program, environ: Mapping[str, str]) -> Itera
     script = program.script
     if script is not None and not os.path.exists(script):
         yield Check("environment", "problem", script, "expected the program's file, got a path where there is none")
+    if found["absent"] is not None:
+        text = "expected the program's module, got a name that is found nowhere"
+        yield Check("environment", "problem", found["absent"], text)
     yield check_start(program, environ, started=found["started"])
     yield from _frameworks(program, environ, found)
     yield from _functions(found["functions"])
@@ -59,7 +62,10 @@ def check_start(program: Program, environ: Mapping[str, str], *, started: bool) 
         text = "is not installed, so a program is audited only by its own code: pip install opentelemetry-distro"
         return Check("environment", "problem" if program.arguments else "note", subject, text, details)
     if program.ignores_environment:
-        text = "cannot start the audit: with -E, -I or -S the interpreter does not look at the environment"
+        why = "with -E, -I or -S the interpreter does not look at the environment"
+        if program.loses_path:
+            why = "the program's first line takes PYTHONPATH out of the environment"
+        text = f"cannot start the audit: {why}"
         return Check("environment", "problem", subject, text, details)
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         text = "OTEL_SDK_DISABLED=true switches the audit log off, too: unset it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getopt
 import os
 import re
 import shlex
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_audit.errors import AuditConfigError
+from otel_audit.instrument.command_line import read_command_line
 
 _PYTHON: Final = re.compile(r"(python|pypy)[0-9.]*(\.exe)?\Z")
-_OPTION: Final = re.compile(r"-([^-cmWX]*)([cmWX]?)(.*)", re.DOTALL)
-"""Flags, and the first that takes a value, with that value where it stands there."""
-_WITH_VALUE: Final = "--check-hash-based-pycs"
 _LINE_BYTES: Final = 4096
+_ENV_FLAGS: Final = "0ivC:P:S:u:"
+_ENV_OPTIONS: Final = ("chdir=", "debug", "ignore-environment", "split-string=", "unset=")
+_PATH: Final = "PYTHONPATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,20 @@ class Program:
     Attributes:
         interpreter: Path of the interpreter that runs it.
         arguments: The interpreter's, as in ``sys.orig_argv`` without the first; empty where no program is named.
+        settings: The options of ``opentelemetry-instrument``, each with its value.
+        loses_path: Whether the script's first line takes ``PYTHONPATH`` away.
     """
 
     interpreter: str
     arguments: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    loses_path: bool = False
 
     @property
     def script(self) -> str | None:
         """The path of the file that is run; None where it is a module, code, or what is typed in."""
-        return self._read()[1]
+        run = read_command_line(self.arguments)
+        return run.name if run.kind == "file" else None
 
     @property
     def ignores_environment(self) -> bool:
@@ -43,25 +50,12 @@ class Program:
 
         That is a ``sitecustomize`` in ``PYTHONPATH``: ``-E`` and ``-I`` do not look there, ``-S`` imports none.
         """
-        return not set(self._read()[0]).isdisjoint("EIS")
+        return self.loses_path or not set(read_command_line(self.arguments).flags).isdisjoint("EIS")
 
-    def _read(self) -> tuple[str, str | None]:
-        """Return the interpreter's own flags, and the file that it runs."""
-        flags = ""
-        arguments = iter(self.arguments)
-        for argument in arguments:
-            if argument == "--":
-                file = next(arguments, "-")
-                return flags, None if file == "-" else file
-            option = _OPTION.fullmatch(argument)
-            if option is None:
-                return flags, argument
-            flags += option[1]
-            if argument == "-" or option[2] in ("c", "m"):
-                return flags, None
-            if argument == _WITH_VALUE or (option[2] and not option[3]):
-                next(arguments, None)
-        return flags, None
+    @property
+    def variables(self) -> dict[str, str]:
+        """What ``opentelemetry-instrument`` makes of its options in the environment, without those of its own."""
+        return {f"OTEL_{name.upper()}": value for name, value in self.settings}
 
 
 def find_program(command: Sequence[str]) -> Program:
@@ -75,36 +69,77 @@ def find_program(command: Sequence[str]) -> Program:
         AuditConfigError: There is no such command, or it runs no Python program.
     """
     words = list(command)
+    settings: tuple[tuple[str, str], ...] = ()
     if words and os.path.basename(words[0]) == "opentelemetry-instrument":
-        words = words[1:]
+        settings, words = _settings(words[1:])
     if not words:
-        return Program(sys.executable)
+        return Program(sys.executable, settings=settings)
     found = shutil.which(words[0])
     if found is None:
         raise AuditConfigError(f"expected a program, got {words[0]!r}, which is not found")
     if _PYTHON.match(os.path.basename(found)):
-        return Program(found, tuple(words[1:]))
-    interpreter = _interpreter_of(found)
-    if interpreter is None:
+        return Program(found, tuple(words[1:]), settings)
+    first, loses_path = _started_by(found)
+    if not first or not _PYTHON.match(os.path.basename(first[0])):
         raise AuditConfigError(f"expected a Python program, such as 'python agent.py', got {words[0]!r}")
-    return Program(interpreter, (found, *words[1:]))
+    return Program(first[0], (*first[1:], found, *words[1:]), settings, loses_path)
 
 
-def _interpreter_of(script: str) -> str | None:
-    """Return the interpreter that a script's first lines name, None where that is not Python."""
+def _settings(words: list[str]) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """Split what stands behind ``opentelemetry-instrument``: its options, which all take a value, and the program."""
+    settings: list[tuple[str, str]] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            break
+        if not word.startswith("-"):
+            return tuple(settings), [word, *rest]
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name in ("help", "version"):
+            raise AuditConfigError(f"expected a program behind opentelemetry-instrument, got {word!r}")
+        if not equals and (value := next(rest, "-")).startswith("-"):
+            raise AuditConfigError(f"expected a value behind the option {word!r} of opentelemetry-instrument, got none")
+        settings.append((name, value))
+    return tuple(settings), list(rest)
+
+
+def _started_by(script: str) -> tuple[list[str], bool]:
+    """Return what a script's first lines start, with its arguments, and whether ``PYTHONPATH`` is taken from it.
+
+    As Linux does, all behind the interpreter is one argument (execve(2)); macOS splits it.
+    """
     try:
         with open(script, "rb") as file:
             head = file.read(_LINE_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
-        return None
+        return [], False
     if not head or not head[0].startswith("#!"):
-        return None
-    words = head[0][2:].split()
-    if words and os.path.basename(words[0]) == "sh" and len(head) > 1 and head[1].startswith("'''exec' "):
-        try:
-            words = shlex.split(head[1].removeprefix("'''exec' "))[:1]  # a path too long for the first line
-        except ValueError:  # a quote that is not closed
-            return None
-    if words and os.path.basename(words[0]) == "env":
-        words = [shutil.which(word) or word for word in words[1:] if not word.startswith("-")]
-    return words[0] if words and _PYTHON.match(os.path.basename(words[0])) else None
+        return [], False
+    words = head[0][2:].strip().split(None, -1 if sys.platform == "darwin" else 1)
+    try:
+        if words and os.path.basename(words[0]) == "sh" and len(head) > 1 and head[1].startswith("'''exec' "):
+            words = shlex.split(head[1].removeprefix("'''exec' "))  # a path too long for the first line
+            return words[: words.index("$0")], False
+        if words and os.path.basename(words[0]) == "env":
+            return _behind_env(words[1:])
+    except (ValueError, getopt.GetoptError):  # a quote that is not closed, an option that is none
+        return [], False
+    return words, False
+
+
+def _behind_env(words: list[str]) -> tuple[list[str], bool]:
+    """Return what ``env`` starts, and whether it takes ``PYTHONPATH`` from it (env(1))."""
+    loses_path = False
+    while words and words[0].startswith("-"):
+        if words[0] == "-":
+            loses_path, words = True, words[1:]
+            continue
+        options, words = getopt.getopt(words, _ENV_FLAGS, _ENV_OPTIONS)
+        for name, value in options:
+            if name in ("-S", "--split-string"):
+                words = [*shlex.split(value), *words]
+            loses_path |= name in ("-i", "--ignore-environment") or (name in ("-u", "--unset") and value == _PATH)
+    while words and "=" in words[0]:
+        loses_path |= words[0].startswith(f"{_PATH}=")
+        words = words[1:]
+    return ([shutil.which(words[0]) or words[0], *words[1:]] if words else []), loses_path

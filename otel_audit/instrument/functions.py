@@ -19,7 +19,7 @@ from otel_audit.instrument.call import Binder
 from otel_audit.instrument.decorator import audited_while, is_audited
 from otel_audit.instrument.import_hooks import when_imported
 from otel_audit.instrument.members import public_methods
-from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, program_file
+from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, literal_types, program_file
 
 _NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 _PATTERN: Final = re.compile(r"[\w*?]+(\.[\w*?]+)?\Z")
@@ -55,8 +55,8 @@ class FunctionName:
         """Check that there is something of that name, as far as that can be told without an import.
 
         Raises:
-            AuditConfigError: There is no such module, its source has no such name, or it is the
-                program's own file, which is run and not imported.
+            AuditConfigError: There is no such module, its source has no such name or gives it a
+                literal, or it is the program's own file, which is run and not imported.
         """
         spec = find_module(self.module)
         if spec is None:
@@ -64,10 +64,12 @@ class FunctionName:
         if spec.origin is not None and os.path.realpath(spec.origin) == program_file():
             raise _own_file(self.text)
         try:
-            names = defined_names(spec)
+            names, literals = defined_names(spec), literal_types(spec)
         except UnknownNamesError:
             return
-        if not any(self._may_be(name) for name in names):
+        if self.pattern in literals:
+            raise self._no_function(literals[self.pattern])
+        if not any(self._may_be(name) for name in names - literals.keys()):
             raise self._missing()
 
     def members(self, module: ModuleType) -> Iterator[tuple[Any, str]]:
@@ -91,7 +93,7 @@ class FunctionName:
             yield from ((member, method) for method in public_methods(member))
         elif member is not None:
             if not (callable(member) or hasattr(type(member), "__get__")):
-                raise AuditConfigError(f"{self.text}: expected a function, got {_type_name(member)}")
+                raise self._no_function(type(member).__name__)
             yield owner, name
 
     def _matching(self, module: ModuleType) -> Iterator[tuple[Any, str]]:
@@ -115,9 +117,8 @@ class FunctionName:
     def _missing(self) -> AuditConfigError:
         return AuditConfigError(f"{self.text}: the module {self.module!r} has no {self.pattern!r}")
 
-
-def _type_name(member: object) -> str:
-    return f"an object of type {type(member).__name__}"
+    def _no_function(self, kind: str) -> AuditConfigError:
+        return AuditConfigError(f"{self.text}: expected a function, got an object of type {kind}")
 
 
 def function_name(text: str) -> FunctionName:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
-from typing import Final, Literal
+from typing import Final
 
-_WITH_VALUE: Final = ("--check-hash-based-pycs",)
-_FLAGS: Final = re.compile(r"[^cmWX]*([cmWX])(.*)", re.DOTALL)
-"""Options in one argument, up to the first that takes a value, and that value where it stands there."""
+from otel_audit.instrument.command_line import read_command_line
+
+_REBINDS: Final = frozenset(
+    ("__dict__", "__setattr__", "eval", "exec", "globals", "locals", "modules", "setattr", "vars")
+)
+"""Where one of these is used, a name can get another value than the one that stands there."""
 
 
 class UnknownNamesError(Exception):
@@ -52,30 +55,45 @@ def defined_names(spec: ModuleSpec) -> set[str]:
     Raises:
         UnknownNamesError: It has no Python source, or makes names as it runs.
     """
-    if spec.origin is None or not spec.origin.endswith(".py"):
-        raise UnknownNamesError
-    try:
-        with open(spec.origin, "rb") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UnknownNamesError from error
-    names = set(_names(tree.body, ""))
+    names = set(_names(_parse(spec).body, ""))
     if "__getattr__" in names:
         raise UnknownNamesError
     return names
 
 
+def literal_types(spec: ModuleSpec) -> dict[str, str]:
+    """Return the qualified names that get nothing but literals in a module's source, with the literal's type.
+
+    Such a name is no function. One that anything else could be bound to is not among them.
+
+    Raises:
+        UnknownNamesError: It has no Python source.
+    """
+    tree = _parse(spec)
+    bound, handed, literals = Counter(_bound(tree)), set(_handed(tree)), list(_literals(tree.body, ""))
+    if not _REBINDS.isdisjoint(_used(tree)):
+        return {}
+    assigned = Counter(name.rpartition(".")[2] for name, _ in literals)
+    return {
+        name: kind
+        for name, kind in literals
+        for *owners, last in [name.split(".")]
+        if bound[last] == assigned[last] and all(bound[owner] == 1 and owner not in handed for owner in owners)
+    }
+
+
 def program_folder() -> str:
     """Return the folder that the interpreter puts first on the path for the program it runs."""
-    kind, name = _program()
-    if kind != "file":
+    program = read_command_line(sys.orig_argv[1:])
+    if program.kind != "file":
         return os.getcwd()
-    return name if os.path.isdir(name) else os.path.dirname(os.path.realpath(name))
+    return program.name if os.path.isdir(program.name) else os.path.dirname(os.path.realpath(program.name))
 
 
 def program_file() -> str | None:
     """Return the file that runs as ``__main__``; None where there is none, as with ``-c``."""
-    kind, name = _program()
+    program = read_command_line(sys.orig_argv[1:])
+    kind, name = program.kind, program.name
     if kind == "module":
         spec = find_module(name)
         if spec is not None and spec.submodule_search_locations is not None:
@@ -84,28 +102,6 @@ def program_file() -> str | None:
     if kind == "file":
         return os.path.realpath(os.path.join(name, "__main__.py") if os.path.isdir(name) else name)
     return None
-
-
-def _program() -> tuple[Literal["file", "module", "none"], str]:
-    """Return what the interpreter was told to run (https://docs.python.org/3/using/cmdline.html)."""
-    arguments = iter(sys.orig_argv[1:])
-    for argument in arguments:
-        if argument == "-":
-            break
-        if not argument.startswith("-"):
-            return "file", argument
-        if argument in _WITH_VALUE:
-            next(arguments, None)
-        elif not argument.startswith("--"):
-            flags = _FLAGS.match(argument[1:])
-            option, value = (flags[1], flags[2]) if flags else ("", "")
-            if option == "m":
-                return "module", value or next(arguments, "")
-            if option == "c":
-                break
-            if option and not value:
-                next(arguments, None)
-    return "none", ""
 
 
 def _find(name: str, search: Sequence[str] | None) -> ModuleSpec | None:
@@ -118,6 +114,16 @@ def _find(name: str, search: Sequence[str] | None) -> ModuleSpec | None:
         if spec is not None:
             return spec
     return None
+
+
+def _parse(spec: ModuleSpec) -> ast.Module:
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        raise UnknownNamesError
+    try:
+        with open(spec.origin, "rb") as file:
+            return ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnknownNamesError from error
 
 
 def _names(body: Sequence[ast.stmt], prefix: str) -> Iterator[str]:
@@ -154,3 +160,57 @@ def _assigned(target: ast.expr, prefix: str) -> Iterator[str]:
         if isinstance(node, ast.Name):
             yield prefix + node.id
             yield f"{prefix}{node.id}.*"
+
+
+def _literals(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield each name that is assigned a literal, with its type, in the module itself and its plain classes."""
+    for node in body:
+        match node:
+            case ast.ClassDef(bases=[], decorator_list=[], keywords=[]):  # others can make anything of a member
+                yield from _literals(node.body, f"{prefix}{node.name}.")
+            case ast.Assign(targets=targets, value=value):
+                yield from _assigned_literal(targets, value, prefix)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                yield from _assigned_literal([target], value, prefix)
+
+
+def _assigned_literal(targets: Sequence[ast.expr], value: ast.expr, prefix: str) -> Iterator[tuple[str, str]]:
+    try:
+        kind = type(ast.literal_eval(value)).__name__
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return  # no literal, or none that can be made
+    for target in targets:
+        if isinstance(target, ast.Name):
+            yield prefix + target.id, kind
+
+
+def _bound(tree: ast.AST) -> Iterator[str]:
+    """Yield a name each time that something is bound to it or deleted, in whichever scope."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.Attribute(attr=name, ctx=ast.Store() | ast.Del()):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.alias(name=name, asname=asname):
+                yield asname or name.partition(".")[0]
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name
+            case ast.MatchMapping(rest=str(name)):
+                yield name
+
+
+def _handed(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that are handed to a function: it can give a class other members."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(args=args, keywords=keywords):
+                for value in (*args, *(keyword.value for keyword in keywords)):
+                    yield from (name.id for name in ast.walk(value) if isinstance(name, ast.Name))
+
+
+def _used(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                yield name

@@ -20,7 +20,9 @@ from otel_audit.query.midstate import BLOCK_BYTES, go_on, padding
 from otel_audit.reconcile.copy_file import CopyFile, CopyLine, read_lines
 from otel_audit.segment_name import checksum_name, segment_number
 from otel_audit.verify.anchors import Anchor
+from otel_audit.verify.declared import STRENGTH
 from otel_audit.verify.finding import REMEDIES, Finding, Kind
+from otel_audit.verify.report import Integrity
 
 _LEFT_OUT: Final = re.compile(
     rb'\{"left_out":([1-9][0-9]{0,15}),"hash":"([0-9a-f]{64})","length":([1-9][0-9]{0,6}),'
@@ -67,6 +69,11 @@ class ExtractReport:
     macs_checked: bool | None = None
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def anchored(self) -> bool:
+        """It is sound, and every entry whose line it has leads to an anchor."""
+        return not self.findings and 0 < self.chosen == self.proven
+
 
 def is_extract(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is a file that begins as an extract does, and is none of a log.
@@ -95,18 +102,25 @@ def _is_of_a_log(path: str) -> bool:
     return checksum_name(first_name) in beside or any(segment_number(first_name, one) is not None for one in beside)
 
 
-def check_extract(copy: CopyFile, *, anchors: Iterable[Anchor] = (), key: bytes | None = None) -> ExtractReport:
+def check_extract(
+    copy: CopyFile,
+    *,
+    anchors: Iterable[Anchor] = (),
+    key: bytes | None = None,
+    expected_integrity: Integrity = "chain",
+) -> ExtractReport:
     """Check an extract up to its first fault.
 
     Args:
         copy: The extract, opened.
         anchors: What stands outside of it: of the log's head, or of any entry in the extract.
         key: For the lines' ``hmac``.
+        expected_integrity: The weakest mode to accept; its first line, which nothing proves, says the mode.
 
     Raises:
         AuditVerifyError: It cannot be read.
     """
-    checker = _Checker(copy, anchors, key)
+    checker = _Checker(copy, anchors, key, expected_integrity)
     finding = None
     try:
         checker.run()
@@ -133,8 +147,9 @@ class _Link(NamedTuple):
 
 
 class _Checker:
-    def __init__(self, copy: CopyFile, anchors: Iterable[Anchor], key: bytes | None) -> None:
+    def __init__(self, copy: CopyFile, anchors: Iterable[Anchor], key: bytes | None, expected: Integrity) -> None:
         self._copy = copy
+        self._expected: Integrity = expected
         self._anchors: dict[int, list[str]] = {}
         for anchor in anchors:
             self._anchors.setdefault(anchor.seq, []).append(anchor.hash)
@@ -197,14 +212,28 @@ class _Checker:
         members = self._members(data, line)
         self._supported = members.get("extract") == VERSION
         integrity, stream_id = members.get("integrity"), members.get("stream_id")
-        self._integrity = str(integrity) if integrity in ("chain", "hash", "none") else None
+        self._integrity = integrity if isinstance(integrity, str) and integrity in STRENGTH else None
         self._stream_id = stream_id if isinstance(stream_id, str) else None
+        if not self._supported:
+            return
+        if self._integrity is None:
+            raise self._fault("malformed", line, "integrity mode chain, hash or none", _beginning(data))
+        if STRENGTH[self._integrity] < STRENGTH[self._expected]:
+            expected = f"integrity mode {self._expected}"
+            raise self._fault("downgraded", line, expected, f"integrity mode {self._integrity}")
 
     def _entry(self, data: bytes, line: CopyLine) -> None:
         try:
             entry = parse_entry(data)
         except MalformedLineError as error:
             raise self._fault("malformed", line, "a line of the format", error.reason) from None
+        for name, undeclared in (
+            ("prev_hash", entry.prev_hash is not None and self._integrity != "chain"),
+            ("hash", entry.hash is not None and self._integrity == "none"),
+        ):
+            if undeclared:
+                expected = f"no {name}, as the first line says"
+                raise self._fault("malformed", line, expected, f"a line with {name}", entry.seq)
         digits = entry_hash(data[: -75 if entry.hmac is None else -149]) if entry.hash is not None else None
         if digits != entry.hash:
             raise self._fault("edited", line, f"hash {digits}", str(entry.hash), entry.seq)
@@ -270,8 +299,7 @@ class _Checker:
                 self._head = Head(head.seq, digits)
                 expected["head"] = {"seq": head.seq, "hash": digits}
         if members != expected:
-            told = data[:_MAX_TOLD].decode("utf-8", "backslashreplace")
-            raise self._fault("malformed", line, orjson.dumps(expected).decode(), told)
+            raise self._fault("malformed", line, orjson.dumps(expected).decode(), _beginning(data))
         self._done = members
 
     def _follow(self, seq: int, line: CopyLine) -> None:
@@ -335,6 +363,10 @@ class _Checker:
                 remedy=REMEDY if kind not in ("diverged", "mac_missing", "mac_invalid") else REMEDIES[kind],
             )
         )
+
+
+def _beginning(data: bytes) -> str:
+    return data[:_MAX_TOLD].decode("utf-8", "backslashreplace")
 
 
 REMEDY: Final = "do not trust this extract; ask for it again, or for the log"

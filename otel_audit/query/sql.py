@@ -2,13 +2,15 @@
 
 The lines are handed to the database as they are read, each checked by the strict parser first, so
 that it sees the same entries as everybody else; what a query does not ask for is not taken out of
-them. Memory stays bounded: a query that needs more spills into a folder of its own.
+them. Memory stays bounded: a query that needs more spills into a folder of its own, and one whose single values
+need more than there may be (the database does not count these against its limit) ends with an error.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -23,6 +25,7 @@ from otel_audit.errors import AuditConfigError, AuditError
 from otel_audit.log_files import STDIN
 from otel_audit.query.columns import COLUMNS, Kind
 from otel_audit.query.fields import SHORT_NAMES
+from otel_audit.query.memory import bounded_memory
 from otel_audit.query.stdin_copy import copied_stdin
 from otel_audit.reader import open_segments
 from otel_audit.scan import Scanner
@@ -37,10 +40,16 @@ _T = TypeVar("_T")
 
 MEMORY_LIMIT: Final = "1GB"
 """Of the database; beyond that it spills."""
+_MOST_BYTES: Final = 2 << 30
+_THREAD_BYTES: Final = 64 << 20
+"""What this process may hold more than at the start, while there is a database: in all, and for each processor."""
 
 _BATCH_BYTES: Final = 1 << 20
 _ROWS: Final = 1000
 _INTERRUPT_AGAIN_SECONDS: Final = 0.05
+_INTERRUPTS: Final = 40
+_INTERRUPTED: Final = 130
+_MORE: Final = re.compile("\n\n(?:LINE|Possible solutions)")
 _LOCKED: Final = (
     ("memory_limit", f"'{MEMORY_LIMIT}'"),
     ("autoinstall_known_extensions", "false"),
@@ -112,13 +121,16 @@ class Database:
                 self._connection.execute(f"CREATE VIEW {name} AS {query}")
             for setting, value in _LOCKED:
                 self._connection.execute(f"SET {setting} = {value}")
+            self._stack.enter_context(bounded_memory(_MOST_BYTES + (os.cpu_count() or 1) * _THREAD_BYTES))
             failing.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stack.close()
+        if kind is not None and issubclass(kind, MemoryError):
+            raise AuditError("SQL: expected an answer that fits into memory, got a larger one") from None
 
     def run(self, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
         """Return the names of the columns, and the rows as they are read.
@@ -164,14 +176,28 @@ class Database:
         except RuntimeError as error:
             raise AuditError(f"SQL: cannot be run: {error}") from None
         except BaseException:
-            # What has not begun yet forgets it; and an event tells the end, for a join that was interrupted
-            # takes its thread for ended (Python 3.11).
-            while not ended.wait(_INTERRUPT_AGAIN_SECONDS):
-                self._connection.interrupt()
+            self._interrupt(ended)
             raise
         if failed:
             raise failed[0]
         return done[0]
+
+    def _interrupt(self, ended: threading.Event) -> None:
+        """Have the database end what it does; where it does not heed that, or after another Ctrl-C, end the process.
+
+        It looks between rows only, and one value of one row can take for ever. Nothing of a log is being written.
+        """
+        try:
+            # What has not begun yet forgets it; and an event tells the end, for a join that was interrupted
+            # takes its thread for ended (Python 3.11).
+            for _ in range(_INTERRUPTS):
+                if ended.wait(_INTERRUPT_AGAIN_SECONDS):
+                    return
+                self._connection.interrupt()
+        except KeyboardInterrupt:
+            pass
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(_INTERRUPTED)
 
     def _readable(self, statement: duckdb.Statement) -> duckdb.Statement | str:
         """Return the query with its times as text: the database gives them cut off, or not at all without pytz."""
@@ -205,8 +231,8 @@ class Database:
         except self._duckdb.Error as error:
             if self._lines.failed is not None:
                 raise self._lines.failed from None
-            # Behind that it shows the query again.
-            message = str(error).partition("\n\nLINE")[0].replace("\n", " ")
+            # Behind that it shows the query again, or names settings, which are locked.
+            message = _MORE.split(str(error))[0].replace("\n", " ")
             raise AuditError(f"SQL: {message}") from None
 
     def _source(self, path: str | os.PathLike[str]) -> tuple[str, str | os.PathLike[str]]:

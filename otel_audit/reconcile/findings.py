@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_audit import semconv
 from otel_audit.chain import Head
+from otel_audit.reconcile.log_lines import survey
 from otel_audit.reconcile.report import CopyFinding, CopyKind, ReconcileReport
 from otel_audit.reconcile.seq_set import SeqRange, SeqSet, stretches_of, subtract
 from otel_audit.verify.seal import split_seal
@@ -28,8 +29,14 @@ _OWN_WITHIN: Final = 80
 
 
 def make_report(done: Comparison) -> ReconcileReport:
-    """Return the report on a comparison."""
+    """Return the report on a comparison.
+
+    Raises:
+        AuditVerifyError: The log became shorter since it was read.
+    """
     index, counts = done.index, done.counts
+    log, rivals = survey(index)
+    done.take_rivals(rivals)
     missing, not_sent = _missing(done)
     unplaced = list(stretches_of(sorted(done.belonging.left_behind(index.head))))
     found: list[CopyFinding] = []
@@ -54,7 +61,8 @@ def make_report(done: Comparison) -> ReconcileReport:
     return ReconcileReport(
         path=index.path,
         stream_id=index.declared.stream_id,
-        entries=index.entries,
+        entries=sum(one.size for one in index.spans()),
+        log=log,
         head=_head(index),
         findings=tuple(found),
         totals=totals,

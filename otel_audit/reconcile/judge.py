@@ -51,6 +51,8 @@ def _record(copied: Copied, line: bytes, original: bytes | None) -> Judgement:
         return Judgement("altered", False, "the record as it was sent", copied.altered)
     differing = _first_difference(copied, line)
     if differing is None:
+        if original is None and (copied.hash is None or not is_sound(line)) and content(line) is None:
+            return Judgement("diverged", True, "an entry, which the copy has", "a line that is none")
         return SAME
     if original is None and (copied.hash is None or not is_sound(line)):
         # the seal is as it was, the bytes before it are not
@@ -59,7 +61,7 @@ def _record(copied: Copied, line: bytes, original: bytes | None) -> Judgement:
 
 
 def _lines_differ(copied: Copied, original: bytes, line: bytes) -> Judgement:
-    theirs, ours = _content(original), _content(line)
+    theirs, ours = content(original), content(line)
     changed = theirs is None or theirs != ours
     if split_seal(original) is None:
         return Judgement("diverged", changed, "the line that the copy has", "another")
@@ -100,7 +102,8 @@ def _first_difference(copied: Copied, line: bytes, *, stamps: bool = True) -> st
     return difference(copied.telemetry, copied.attributes, members, carried=copied.line is not None)
 
 
-def _content(line: bytes) -> list[tuple[str, object]] | None:
+def content(line: bytes) -> list[tuple[str, object]] | None:
+    """Return the members of a line but for its seal; None: it is none of the format."""
     try:
         return [(name, value) for name, value in parse_line(line).items() if name not in _SEALED]
     except MalformedLineError:

@@ -18,9 +18,10 @@ from typing import Final
 from otel_audit.errors import AuditVerifyError
 from otel_audit.line_form import MAX_LINE_BYTES
 from otel_audit.log_files import LogFiles
-from otel_audit.reconcile.seq_set import SeqRange
+from otel_audit.reconcile.log_fragments import MARK, Fragments
+from otel_audit.reconcile.seq_set import SeqRange, shared
 from otel_audit.verify.declared import Declared, find_declaration
-from otel_audit.verify.segment import Segment, read_blocks
+from otel_audit.verify.segment import Block, Segment, read_blocks
 
 STRETCH_BYTES: Final = 1 << 16
 KEPT_STRETCHES: Final = 48
@@ -35,7 +36,11 @@ class LogIndex:
         path: Of its first segment.
         head: The highest ``seq`` in it; 0 where there is none.
         first: The lowest; 1 where there is none.
-        entries: Its lines.
+        entries: Its lines that begin as an entry.
+        strays: Its lines that do not.
+        descending: Lines with a ``seq`` that is not higher than all before it.
+        fragments: Lines that a crash left, as far as the log declares them.
+        torn_bytes: Behind the last LF.
         declared: What it says of itself.
     """
 
@@ -53,6 +58,10 @@ class LogIndex:
             raise AuditVerifyError(f"{log.path}: expected a log, got no such file")
         self.declared: Declared = find_declaration(self._segments)[1]
         self.entries = 0
+        self.strays = 0
+        self.descending = 0
+        self.fragments = Fragments()
+        self.torn_bytes = 0
         self.head = 0
         self.first = 1
         self._firsts = array("q")
@@ -62,6 +71,7 @@ class LogIndex:
         self._longest = 1
         self._ascending = True
         self._breaks = 0
+        self._highest = 0
         self._kept: OrderedDict[int, list[bytes]] = OrderedDict()
         self._read_from(0, 0)
 
@@ -81,6 +91,7 @@ class LogIndex:
             self._files.close()
             self._files.push(files.pop_all())
         self._segments = segments
+        self.torn_bytes = 0
         before = self.entries
         self._kept.clear()
         self._read_from(last, self._end)
@@ -127,6 +138,11 @@ class LogIndex:
         if held.size:
             yield held
 
+    def shared_seqs(self) -> Iterator[SeqRange]:
+        """Yield the stretches of seqs that several lines have, ascending."""
+        if not self._ascending:
+            yield from shared(SeqRange(f, f + n - 1) for f, n in zip(self._firsts, self._sizes, strict=True))
+
     def _read_from(self, number: int, offset: int) -> None:
         for at in range(number, len(self._segments)):
             self._read(at, offset if at == number else 0)
@@ -144,9 +160,13 @@ class LogIndex:
                 if size:
                     self._add(number, first, size, begin)
                 size = 0
+            if self.torn_bytes and block.kind != "tail":  # of a segment before: no line goes on in another
+                self.strays, self.torn_bytes = self.strays + 1, 0
             if block.kind != "lines":
+                self._note_other(block)
                 continue
             at = block.offset
+            declares = MARK in block.data
             for line in block.data.split(b"\n"):
                 match = _HEAD.match(line)
                 seq = int(match.group(1)) if match is not None else 0
@@ -156,6 +176,10 @@ class LogIndex:
                     first, size, begin = seq, 0, at
                 if seq:
                     size += 1
+                    if declares and MARK in line:
+                        self.fragments.add(line, self._segments[number], at, _HEAD)
+                else:
+                    self.strays += 1
                 expected = seq + 1
                 at += len(line) + 1
             self._end = at
@@ -175,6 +199,16 @@ class LogIndex:
         self._segment_of.append(number)
         self._longest = max(self._longest, size)
         self.entries += size
+        self.descending += min(size, max(0, self._highest - first + 1))
+        self._highest = max(self._highest, first + size - 1)
+
+    def _note_other(self, block: Block) -> None:
+        if block.kind == "end":
+            self.strays += 1
+            self._end = block.offset + len(block.data) + 1
+        elif block.kind == "tail":
+            self.strays += bool(self.torn_bytes)
+            self.torn_bytes = len(block.data) or 1
 
     def _sort(self) -> None:
         order = sorted(range(len(self._firsts)), key=lambda at: self._firsts[at])

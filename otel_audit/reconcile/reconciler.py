@@ -18,11 +18,13 @@ from otel_audit.reconcile.copy_file import CopyFile, open_copies
 from otel_audit.reconcile.findings import make_report
 from otel_audit.reconcile.judge import SAME, by_hash, judge, wrong_hash
 from otel_audit.reconcile.log_index import LogIndex
+from otel_audit.reconcile.log_lines import Rivals
 from otel_audit.reconcile.report import ReconcileReport
 from otel_audit.reconcile.seq_set import SeqRange, SeqSet
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.report import CopiesRead
 
+_BESIDE: Final = Judgement("diverged", True, "one entry, as the copy has it", "several that differ, this one of them")
 _WAITING: Final = (Judgement("diverged", False), Judgement("diverged", True))
 
 Progress = Callable[[int, int | None], None]
@@ -172,6 +174,18 @@ class Comparison:
                 self.changed.add(seq)
             if copied.hash is not None and (self.diverges is None or seq < self.diverges.seq):
                 self.diverges = Anchor(seq, copied.hash)
+
+    def take_rivals(self, rivals: Rivals) -> None:
+        """Take in which entries have others beside them in the log: a copy is of one of them at most."""
+        for stretch in rivals.seqs.ranges():
+            for seq in range(stretch.first, stretch.last + 1):
+                if seq not in self.seen:
+                    continue  # none of them is in a copy
+                self.diverged.add(seq)
+                if seq in rivals.changed:
+                    self.changed.add(seq)
+                if len(self.notes) < MAX_NOTES:
+                    self.notes.setdefault(("diverged", seq), (_BESIDE, "", 0))
 
     def anchors(self) -> CopyAnchors:
         """Return what was found, as anchors."""

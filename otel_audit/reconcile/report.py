@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from otel_audit.chain import Head
+from otel_audit.reconcile.log_lines import LogLines
 from otel_audit.reconcile.seq_set import SeqRange, SeqSet
 
 CopyKind = Literal["not_in_copy", "truncated", "gap", "diverged", "altered", "unplaced"]
@@ -28,7 +29,7 @@ class CopyFinding:
     Attributes:
         kind: ``not_in_copy``: the log has them, no copy does. ``truncated``: copies have them, the
             log ends before. ``gap``: copies have them, the log has others before and behind.
-            ``diverged``: the log has other entries in their place. ``altered``: a copy is not what
+            ``diverged``: the log has other entries in their place, or beside them. ``altered``: a copy is not what
             was written, by its own hash or by the line that it carries. ``unplaced``: copies have
             them from where they have the log's, with a ``seq`` behind its end, and no chain leads to them.
         seq: The first.
@@ -68,7 +69,8 @@ class ReconcileReport:
     Attributes:
         path: The log.
         stream_id: Its ``audit.stream.id``.
-        entries: Of the log.
+        entries: Of the log, each ``seq`` counted once.
+        log: What else the log holds, and in what order: with anything that is wrong there the copies do not agree.
         head: The highest ``seq`` in the log and the hash there; None where there is no entry.
         findings: By kind, then by ``seq``; at most 1000 of a kind. `totals` has the rest.
         totals: Entries by kind.
@@ -89,6 +91,7 @@ class ReconcileReport:
     path: str
     stream_id: str | None
     entries: int
+    log: LogLines
     head: Head | None
     findings: tuple[CopyFinding, ...]
     totals: dict[CopyKind, int]
@@ -106,5 +109,9 @@ class ReconcileReport:
 
     @property
     def agrees(self) -> bool:
-        """The copies have every entry of the log, all of them as the log has it, and no line that cannot be read."""
-        return not self.findings and not self.unreadable
+        """The copies have every entry of the log as the log has it, and no line that cannot be read.
+
+        And each line of the log is an entry, stands once, and in order: what a crash left, and what
+        stands behind the last LF, left out.
+        """
+        return not self.findings and not self.unreadable and self.log.in_order

@@ -134,6 +134,23 @@ def stretches_of(seqs: Iterable[int]) -> Iterator[SeqRange]:
         yield held
 
 
+def shared(stretches: Iterable[SeqRange]) -> Iterator[SeqRange]:
+    """Yield what is in more than one of the stretches, which ascend by their first."""
+    held, highest = SeqRange(0, -1), 0
+    for one in stretches:
+        last = min(one.last, highest)
+        if one.first <= last:
+            if held.size and one.first <= held.last + 1:
+                held = SeqRange(held.first, max(held.last, last))
+            else:
+                if held.size:
+                    yield held
+                held = SeqRange(one.first, last)
+        highest = max(highest, one.last)
+    if held.size:
+        yield held
+
+
 def subtract(spans: Iterable[SeqRange], taken: Iterable[SeqRange]) -> Iterator[SeqRange]:
     """Yield what is in the first stretches and not in the second; both ascending, neither overlapping itself."""
     others = iter(taken)

@@ -58,6 +58,7 @@ SCRIPTS: Final = (
             "story",
             "table",
             "detail",
+            "relation",
             "drop",
             "main",
         )

@@ -45,6 +45,12 @@ class Opened:
         self.page.wait_for_selector(".drop-result .outcome, .drop-result .problem")
         return str(self.page.inner_text(".drop-result"))
 
+    @property
+    def outcome(self) -> str:
+        """How the page marks what it says of the files that it was given: good, bad or unsure."""
+        classes = self.page.get_attribute(".drop-result .outcome", "class") or ""
+        return classes.removeprefix("outcome ")
+
     def findings(self, inside: str) -> list[Shown]:
         """Return the findings that a part of the page shows, also those that are folded."""
         return [

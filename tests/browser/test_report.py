@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -52,6 +53,17 @@ def write_plain_log(folder: Path, count: int = 40) -> Path:
             attributes |= {"audit.decision": "block", "audit.reason": "over the limit"}
         members.append(entry(seq, attributes=attributes))
     return write_log(folder, members)
+
+
+def write_resealed(folder: Path, count: int, *, at: int) -> Path:
+    """Write the plain log with one entry changed, and all behind it sealed anew."""
+    path = write_plain_log(folder, count)
+    members = [json.loads(line) for line in path.read_bytes().splitlines()]
+    for each in members:
+        del each["prev_hash"], each["hash"]
+    members[at - 1]["event_name"] = "mcp.tool.cell"
+    path.write_bytes(logs.join(logs.chain(members)))
+    return path
 
 
 def report(log: Path, *options: str, status: int = 0) -> Path:
@@ -133,6 +145,22 @@ class TestProof:
         opened.page.fill("#anchor", "nonsense")
         opened.page.click(".anchor button")
         assert "expected SEQ:HASH" in opened.page.inner_text(".anchor .problem")
+
+    @pytest.mark.parametrize("half", ["d800", "dbff", "dc00", "dfff"])
+    def test_a_fragment_that_is_no_text(self, tmp_path: Path, opened: Opened, half: str) -> None:
+        """A declared fragment with half of a pair is no JSON: what it says of a version is not believed."""
+        fragment = b'{"seq":1,"attributes":{"audit.format.version":"\\u%b"}}' % half.encode()
+        declared: dict[str, Any] = {
+            "audit.fragment.offset": 0,
+            "audit.fragment.length": len(fragment),
+            "audit.fragment.sha256": hashlib.sha256(fragment).hexdigest(),
+        }
+        log = tmp_path / "audit.jsonl"
+        log.write_bytes(logs.join([fragment, *logs.chain([logs.opened(**declared), logs.entry(2)])]))
+        assert [finding.kind for finding in verify_log(log).findings] == ["recovered"]
+        opened.open(report(log))
+        assert opened.is_green
+        assert [shown.kind for shown in opened.findings(".verdict")] == ["recovered"]
 
     def test_a_part_says_what_it_proves(self, tmp_path: Path, opened: Opened) -> None:
         """A page with some of the entries says which it proves, and tells apart what it was told."""
@@ -253,6 +281,71 @@ class TestTheOriginal:
         said = opened.drop(log)
         assert "Intact, unanchored: 200 entries" in said
         assert "It ends with the same entry" in said
+        assert opened.outcome == "good"
+
+    @pytest.mark.parametrize("options", [(), ("--max-entries", "10")], ids=["whole", "part"])
+    def test_goes_on(self, tmp_path: Path, opened: Opened, options: tuple[str, ...]) -> None:
+        """A log that was written on since is recognised by the entry that was its last one."""
+        log = write_plain_log(tmp_path)
+        opened.open(report(log, *options))
+        write_plain_log(tmp_path, 43)
+        said = opened.drop(log)
+        assert "Intact, unanchored: 43 entries" in said
+        assert "goes on from the last entry that this report was made from, and has 3 more" in said
+        assert opened.outcome == "good"
+
+    @pytest.mark.parametrize("count", [30, 40, 43])
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [((), "diverges at entry 8:"), (("--max-entries", "5", "--since-seq", "20"), "or before it:")],
+        ids=["whole", "part"],
+    )
+    def test_sealed_anew(self, tmp_path: Path, opened: Opened, count: int, options: tuple[str, ...], told: str) -> None:
+        """A log that was changed at one entry and sealed anew is not this one: cut, as long, or written on."""
+        log = write_plain_log(tmp_path)
+        opened.open(report(log, *options))
+        write_resealed(tmp_path, count, at=8)
+        assert verify_log(log).intact
+        said = opened.drop(log)
+        assert opened.outcome == "bad"
+        assert "Not the log of this report (intact, unanchored by itself)" in said
+        assert told in said
+        assert ("It lacks the last 10 entries" in said) == (count == 30)
+
+    def test_sealed_anew_behind_what_a_page_carries(self, tmp_path: Path, opened: Opened) -> None:
+        """Where a page has none of the entries that were changed, its head tells that the log is another."""
+        log = write_plain_log(tmp_path)
+        opened.open(report(log, "--since-seq", "3", "--until-seq", "6"))
+        write_resealed(tmp_path, 40, at=20)
+        assert "diverges at entry 40, or before it:" in opened.drop(log)
+        assert opened.outcome == "bad"
+        write_resealed(tmp_path, 39, at=20)
+        assert "Cut short" in opened.drop(log)
+        assert opened.outcome == "bad"
+
+    def test_an_entry_of_the_page_is_another(self, tmp_path: Path, opened: Opened) -> None:
+        """The log shows up a page of which an entry was changed and sealed by itself."""
+        log = write_plain_log(tmp_path)
+        page = report(log, "--since-seq", "20", "--until-seq", "20")
+        members = json.loads(carried(page))
+        prev = members.pop("prev_hash")
+        del members["hash"]
+        members["attributes"]["audit.actor.id"] = "mallory"
+        carry(page, logs.seal(members, prev) + b"\n")
+        opened.open(page)
+        assert opened.is_green
+        assert "its entry 20 is not the one in this page" in opened.drop(log)
+        assert opened.outcome == "bad"
+
+    def test_another_log(self, tmp_path: Path, opened: Opened) -> None:
+        """A sound log of another stream is not taken for this one."""
+        log = write_plain_log(tmp_path)
+        opened.open(report(log))
+        opening = logs.opened()
+        opening["attributes"]["audit.stream.id"] = "another"
+        log.write_bytes(logs.join(logs.chain([opening, entry(2)])))
+        assert "It is another log than the one this report was made from" in opened.drop(log)
+        assert opened.outcome == "unsure"
 
     def test_truncated_is_found_out_with_an_anchor(self, tmp_path: Path, opened: Opened) -> None:
         """Cut by its last lines, the log is found out by an anchor, and lacks what the report had."""
@@ -261,6 +354,7 @@ class TestTheOriginal:
         opened.open(report(log))
         log.write_bytes(b"".join(lines[:30]))
         assert "It lacks the last 10 entries" in opened.drop(log)
+        assert opened.outcome == "bad"
         said = opened.drop(log, anchor=f"40:{logs.hash_of(lines[39].rstrip())}")
         assert "Not intact" in said
         assert [shown.kind for shown in opened.findings(".drop-result")] == ["truncated (10)"]
@@ -274,7 +368,7 @@ class TestTheOriginal:
         assert "expected the files of one log, got audit.jsonl, other.jsonl" in opened.drop(log, other)
 
     def test_the_corpus_gives_the_same_findings(self, tmp_path: Path, opened: Opened) -> None:
-        """Of each log of the tamper corpus the page finds what `otel-audit verify` finds, and nothing else."""
+        """Of each log of the tamper corpus the page finds what `otel-audit verify` finds: kinds, severities, places."""
         opened.open(report(write_plain_log(tmp_path)))
         different = []
         for case in CASES:

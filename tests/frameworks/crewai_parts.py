@@ -32,12 +32,14 @@ with warnings.catch_warnings():
     from crewai.mcp import MCPServerStdio
     from crewai.state.checkpoint_config import CheckpointConfig
     from crewai.tools import BaseTool, tool
+    from crewai.tools.structured_tool import CrewStructuredTool
     from crewai.tools.tool_failure import ToolFailure
 
 __all__ = [
     "BaseAgent",
     "BaseTool",
     "CheckpointConfig",
+    "CrewStructuredTool",
     "MCPServerStdio",
     "ScriptedModel",
     "ToolFailure",

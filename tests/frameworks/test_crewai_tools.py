@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.frameworks.conformance.driver import Script
 from tests.frameworks.conformance.told import asking, audited, chain, note, of_kind, short
 from tests.frameworks.crewai_parts import (
     BaseTool,
+    CrewStructuredTool,
     MCPServerStdio,
     ScriptedModel,
     ToolFailure,
@@ -134,6 +136,65 @@ class TestTools:
 
         assert Pay().run(amount=5) == asyncio.run(Pay().arun(amount=5)) == "paid 5"
         assert of(log) == ["tool intent pay", "tool success pay"] * 2
+
+    def test_called_anew(self, log: CapturedAudit) -> None:
+        """A tool whose function calls it by its other method is two acts."""
+
+        def act(text: str) -> str:
+            """Act."""
+            return str(asyncio.run(made.ainvoke({"text": "inner"}))) if text == "outer" else text
+
+        made = CrewStructuredTool.from_function(act, name="act", description="Act.")
+        assert made.invoke({"text": "outer"}) == "inner"
+        assert of(log) == ["tool intent act"] * 2 + ["tool success act"] * 2
+
+    def test_called_anew_by_coroutine(self, log: CapturedAudit) -> None:
+        """A coroutine that calls the tool that it is, by ``run`` in a thread, is two acts."""
+
+        async def act(text: str) -> str:
+            """Act."""
+            return str(await asyncio.to_thread(lambda: made.run(text="inner"))) if text == "outer" else text
+
+        made = tool("act")(act)
+        assert asyncio.run(made.arun(text="outer")) == "inner"
+        assert of(log) == ["tool intent act"] * 2 + ["tool success act"] * 2
+
+    def test_called_anew_on_full_disk(self, log: CapturedAudit) -> None:
+        """Where the intent of the second call cannot be written, that call is not made."""
+        ran: list[str] = []
+
+        def act(text: str) -> str:
+            """Act."""
+            if text == "outer":
+                log.fail(OSError(errno.ENOSPC, "no space"), times=9)
+                return str(asyncio.run(made.ainvoke({"text": "inner"})))
+            ran.append(text)
+            return text
+
+        made = CrewStructuredTool.from_function(act, name="act", description="Act.")
+        with pytest.raises(AuditWriteError):
+            made.invoke({"text": "outer"})
+        assert ran == []
+
+    def test_method_put_on_class(self, log: CapturedAudit) -> None:
+        """What is put on a tool's class after it was made is audited from the next run of an agent on, and put back."""
+
+        class Pay(BaseTool):  # type: ignore[misc]
+            name: str = "pay"
+            description: str = "Pay."
+
+            def _run(self, text: str) -> str:
+                return text
+
+        def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._run(*args, **kwargs)
+
+        Pay.run = run
+        clerk("done", tools=()).kickoff("go")
+        assert Pay().run(text="a") == "a"
+        assert of(log) == ["tool intent pay", "tool success pay"]
+        AuditInstrumentor().uninstrument()
+        assert Pay.run is run
 
     def test_call_id(self, log: CapturedAudit) -> None:
         """Calls at the same time are in threads, each with the model's id of its own, by the agent."""

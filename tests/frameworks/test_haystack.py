@@ -249,6 +249,110 @@ def test_tool_that_runs_twice(log: CapturedAudit, auditing: None) -> None:
     assert ran == [1]
 
 
+def tool_of(function: Any, *, kind: Any = Tool, **kwargs: Any) -> Any:
+    """Return a tool that takes a text."""
+    parameters = {"type": "object", "properties": {"text": {"type": "string"}}}
+    return kind(name="act", description="Act.", parameters=parameters, function=function, **kwargs)
+
+
+def same(text: str) -> str:
+    """Return what is given."""
+    return text
+
+
+class TestCalledAnew:
+    @pytest.mark.parametrize("full", [False, True])
+    @pytest.mark.parametrize("outermost", ["invoke", "invoke_async"])
+    def test_by_its_function(self, log: CapturedAudit, auditing: None, outermost: str, full: bool) -> None:
+        """A tool whose function calls it by its other method is two acts, and on a full disk that call is not made."""
+        ran: list[str] = []
+
+        def begin(text: str) -> bool:
+            if text == "outer":
+                log.fail(FULL, times=9 if full else 0)
+                return True
+            ran.append(text)
+            return False
+
+        def act(text: str) -> str:
+            return str(asyncio.run(made.invoke_async(text="inner"))) if begin(text) else text
+
+        async def aact(text: str) -> str:
+            return str(made.invoke(text="inner")) if begin(text) else text
+
+        made = tool_of(act, async_function=aact)
+        call = made.invoke if outermost == "invoke" else lambda text: asyncio.run(made.invoke_async(text=text))
+        if full:
+            with pytest.raises(AuditWriteError):
+                call(text="outer")
+            assert ran == []
+        else:
+            assert call(text="outer") == "inner"
+            assert lines(log) == ["tool intent act"] * 2 + ["tool success act"] * 2
+
+    def test_without_coroutine(self, log: CapturedAudit, auditing: None) -> None:
+        """A tool without a coroutine that is awaited is one act, whose function runs in a thread."""
+        assert asyncio.run(tool_of(same).invoke_async(text="a")) == "a"
+        assert lines(log) == ["tool intent act", "tool success act"]
+
+    def test_after_its_end(self, log: CapturedAudit, auditing: None) -> None:
+        """A task that a tool begins calls the tool by another method once its call is over: an act of its own."""
+        tasks: list[asyncio.Task[Any]] = []
+
+        async def play() -> None:
+            ended = asyncio.Event()
+
+            class Own(Tool):  # type: ignore[misc]  # not installed where the types are checked
+                async def invoke_async(self, **given: Any) -> None:
+                    async def later() -> Any:
+                        await ended.wait()
+                        return self.invoke(**given)
+
+                    tasks.append(asyncio.create_task(later()))
+
+            await tool_of(same, kind=Own).invoke_async(text="a")
+            ended.set()
+            assert await tasks[0] == "a"
+
+        asyncio.run(play())
+        assert lines(log) == ["tool intent act", "tool success act"] * 2
+
+
+def test_method_put_on_class(log: CapturedAudit, play: Any) -> None:
+    """What is put on a tool's class after it was made is audited from the next run of an agent on, and put back."""
+
+    class Decorated(Tool):  # type: ignore[misc]
+        pass
+
+    def invoke(self: Any, **given: Any) -> Any:
+        return self.function(**given)
+
+    async def invoke_async(self: Any, **given: Any) -> Any:
+        return self.function(**given)
+
+    Decorated.invoke = invoke
+    Decorated.invoke_async = invoke_async
+    assert play(agent([call_of("act", text="a"), "done"], [tool_of(same, kind=Decorated)])) == "done"
+    assert lines(log, "tool") == ["tool intent act", "tool success act"]
+    AuditInstrumentor().uninstrument()
+    assert Decorated.invoke is invoke
+
+
+def test_unreadable_name(log: CapturedAudit, auditing: None) -> None:
+    """A tool whose name cannot be read runs as without auditing."""
+
+    class Unreadable(Tool):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> Any:
+            if name == "name":
+                raise RuntimeError(name)
+            return super().__getattribute__(name)
+
+    made = tool_of(same)
+    made.__class__ = Unreadable
+    assert made.invoke(text="a") == "a"
+    assert [entry.attributes.get("audit.outcome") for entry in log.entries] == ["unknown", "success"]
+
+
 class TestModels:
     def test_alone(self, log: CapturedAudit, auditing: None) -> None:
         """A chat generator in a pipeline without an agent is audited."""

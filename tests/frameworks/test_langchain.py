@@ -580,7 +580,7 @@ class TestUninstrument:
         AuditInstrumentor().instrument(frameworks=["langchain"], on_missing=lambda error: told.append(str(error)))
         assert ["'interrupt'" in text for text in told] == [True]
         assert type(vars(HumanInTheLoopMiddleware)["after_model"]).__name__ == "function"
-        assert type(vars(ToolNode)["__init__"]).__name__ == "FunctionWrapper"
+        assert type(vars(ToolNode)["__init__"]).__name__ == "_Patch"
 
     def test_leaves_copies_and_pickles_as_they_are(self, log: CapturedAudit) -> None:
         """Tools and agents are copied, and tools pickled, as without us, and the copies are audited."""

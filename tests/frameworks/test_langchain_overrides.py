@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partialmethod, singledispatchmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain.agents import create_agent
@@ -100,6 +103,70 @@ class Through(Own):
         return await super().ainvoke(*args, **kwargs)
 
 
+class Partial(Own):
+    def _do(self, result: str, tool_input: Any, **kwargs: Any) -> Any:
+        does()
+        return result
+
+    async def _ado(self, result: str, tool_input: Any, **kwargs: Any) -> Any:
+        does()
+        return result
+
+    run: ClassVar[Any] = partialmethod(_do, "done")
+    arun: ClassVar[Any] = partialmethod(_ado, "done")
+    invoke: ClassVar[Any] = partialmethod(_do, "done")
+    ainvoke: ClassVar[Any] = partialmethod(_ado, "done")
+
+
+class Dispatched(Own):
+    @singledispatchmethod
+    def _of_any(self, tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+    @singledispatchmethod
+    async def _aof_any(self, tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+    run: ClassVar[Any] = _of_any
+    arun: ClassVar[Any] = _aof_any
+    invoke: ClassVar[Any] = _of_any
+    ainvoke: ClassVar[Any] = _aof_any
+
+
+class Property(Own):
+    def _do(self, tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+    async def _ado(self, tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+    run = property(lambda self: self._do)
+    arun = property(lambda self: self._ado)
+    invoke = property(lambda self: self._do)
+    ainvoke = property(lambda self: self._ado)
+
+
+class Static(Own):
+    @staticmethod
+    def run(tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+    @classmethod
+    async def arun(cls, tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+    @classmethod
+    def invoke(cls, tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+    @staticmethod
+    async def ainvoke(tool_input: Any, **kwargs: Any) -> Any:
+        return does()
+
+
+DESCRIPTORS = (Partial, Dispatched, Property, Static)
+
+
 class Further(Through):
     def invoke(self, *args: Any, **kwargs: Any) -> Any:
         return super().invoke(*args, **kwargs)
@@ -184,6 +251,33 @@ class TestTool:
         assert found == [True]
 
     @pytest.mark.parametrize("way", OVERRIDES)
+    @pytest.mark.parametrize("made", DESCRIPTORS)
+    def test_is_one_act_by_whatever_gives_its_methods(self, log: CapturedAudit, made: Any, way: str) -> None:
+        """A method may be a partial one, one chosen by type, a property's, a class's or a static one."""
+        found: list[bool] = []
+        ran.append(lambda: found.append(found_intent(log, "own")))
+        assert use(way, made()) == "done"
+        assert lines(log) == TOOL
+        assert found == [True]
+
+    def test_is_none_where_there_is_no_tool(self, log: CapturedAudit) -> None:
+        """A static or class method that is called without an object runs, and is no act of a tool's."""
+        assert Static.run({"a": 1}) == Static.invoke({"a": 1}) == "done"
+        assert lines(log) == []
+
+    @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda held: pickle.loads(pickle.dumps(held))])
+    @pytest.mark.parametrize("made", [Own, Runs, Partial, Property])
+    def test_has_methods_that_are_copied_and_pickled(self, log: CapturedAudit, made: Any, copied: Any) -> None:
+        """A copy of a bound method, deep or by pickle, is audited as the method is; later, it is the plain one."""
+        each = made()
+        assert copied({"run": each.run})["run"]({"a": 1}) == "done"
+        assert copied(each.invoke)({"a": 1}) == "done"
+        assert lines(log) == TOOL * 2
+        AuditInstrumentor().uninstrument()
+        assert copied(each.run)({"a": 1}) == "done"
+        assert lines(log) == TOOL * 2
+
+    @pytest.mark.parametrize("way", OVERRIDES)
     @pytest.mark.parametrize("kind", ["runs", "invokes", "mixed"])
     def test_may_be_of_a_class_made_later(self, log: CapturedAudit, kind: str, way: str) -> None:
         """A class that is made while LangChain is audited is, too."""
@@ -207,7 +301,7 @@ class TestTool:
         assert entries[0].attributes["audit.arguments"] == {"a": 1}
 
     @pytest.mark.parametrize("way", OVERRIDES)
-    @pytest.mark.parametrize("made", [Runs, Invokes, Mixed])
+    @pytest.mark.parametrize("made", [Runs, Invokes, Mixed, *DESCRIPTORS])
     def test_does_not_run_unrecorded(self, disk: Path, made: Any, way: str) -> None:
         """A tool whose intent cannot be written does not run, whichever of its methods is called."""
         done: list[None] = []
@@ -626,4 +720,4 @@ def test_nothing_is_left_of_what_waited_for_an_import() -> None:
         "import langgraph.prebuilt\n"
         "print(type(vars(ToolNode)['__init__']).__name__)\n"
     )
-    assert out == "0\nFunctionWrapper function\nfunction\nFunctionWrapper\nFunctionWrapper\n"
+    assert out == "0\n_Patch function\nfunction\n_Patch\n_Patch\n"

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
-from llama_index.core.tools import BaseTool, FunctionTool, ToolMetadata, ToolOutput
+from llama_index.core.query_engine import CustomQueryEngine
+from llama_index.core.tools import BaseTool, FunctionTool, QueryEngineTool, ToolMetadata, ToolOutput
 from llama_index.core.tools.types import AsyncBaseTool
+from pydantic import Field
 
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.llama_index_parts import ScriptedModel, call_of, instrumented, lines, recorded
@@ -97,6 +99,30 @@ def audited(log: CapturedAudit) -> Iterator[None]:
     """Audit llama-index for a test."""
     with instrumented():
         yield
+
+
+class Engine(CustomQueryEngine):  # type: ignore[misc]
+    """A query engine that asks the tool that it is in, the first time."""
+
+    tools: list[Any] = Field(default_factory=list)
+
+    def custom_query(self, query_str: str) -> str:
+        return str(asyncio.run(self.tools.pop().acall(input="inner"))) if self.tools else query_str
+
+    async def acustom_query(self, query_str: str) -> str:
+        return str(await asyncio.to_thread(self.tools.pop().call, input="inner")) if self.tools else query_str
+
+
+@pytest.mark.usefixtures("audited")
+@pytest.mark.parametrize("way", ["__call__", "call", "acall"])
+def test_called_anew(log: CapturedAudit, way: str) -> None:
+    """A query engine's tool that the engine calls by its other method is two acts."""
+    engine = Engine()
+    made = QueryEngineTool.from_defaults(engine, name="x", description="Does x.")
+    engine.tools.append(made)
+    result = getattr(made, way)(input="outer")
+    assert str(asyncio.run(result) if way == "acall" else result) == "inner"
+    assert lines(log) == [TOOL[0]] * 2 + [TOOL[1]] * 2
 
 
 @pytest.mark.usefixtures("audited")

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from smolagents import PythonInterpreterTool, Tool, ToolCallingAgent, tool
 
-from otel_audit import acting_as, read_log
+from otel_audit import AuditInstrumentor, acting_as, read_log
 from otel_audit.pipeline.context import current_actors
 from otel_audit.testing import CapturedAudit
 from tests.frameworks.recorded import delegation, lines, of
@@ -53,6 +53,18 @@ def fail(text: str) -> str:
 def now() -> str:
     """Say when."""
     return "now"
+
+
+class Now(Tool):  # type: ignore[misc]  # not installed where the types are checked
+    """A tool of a class of its own."""
+
+    name = "now"
+    description = "Say when."
+    inputs: ClassVar[dict[str, Any]] = {}
+    output_type = "string"
+
+    def forward(self) -> str:
+        return "now"
 
 
 TOOL_CALLING = [
@@ -121,6 +133,37 @@ class TestOrder:
         calling("clerk", [call_of("python_interpreter", code="1 + 1"), answer()], [PythonInterpreterTool()]).run("go")
         assert lines(log, "tool")[:2] == ["tool intent python_interpreter", "tool success python_interpreter"]
         assert len(lines(log, "tool")) == 4
+
+
+class TestUnusual:
+    def test_method_put_on_class(self, log: CapturedAudit) -> None:
+        """What is put on a tool's class after it was made is audited from the next run of an agent on, and put back."""
+
+        class Put(Now):
+            pass
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> str:
+            return "put"
+
+        Put.__call__ = call
+        calling("clerk", [call_of("now"), answer()], [Put()]).run("go")
+        assert lines(log, "tool")[:2] == ["tool intent now", "tool success now"]
+        AuditInstrumentor().uninstrument()
+        assert Put.__call__ is call
+
+    def test_unreadable_name(self, log: CapturedAudit) -> None:
+        """A tool whose name cannot be read runs as without auditing."""
+
+        class Unreadable(Now):
+            def __getattribute__(self, name: str) -> Any:
+                if name == "name":
+                    raise RuntimeError(name)
+                return super().__getattribute__(name)
+
+        made = Now()
+        made.__class__ = Unreadable
+        assert made() == "now"
+        assert [entry.attributes.get("audit.outcome") for entry in log.entries] == ["unknown", "success"]
 
 
 class TestAttributes:

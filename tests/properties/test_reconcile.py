@@ -146,3 +146,33 @@ def test_anchors(data: st.DataObject, seq: int, original: bool) -> None:
         anchors = copy_anchors(folder / "audit.jsonl", [folder / "copy"]).anchors
     expected = {seq - 1, seq} | ({COUNT} if cut < COUNT else set())
     assert {(anchor.seq, anchor.hash) for anchor in anchors} == {(at, logs.hash_of(LINES[at - 1])) for at in expected}
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> list[bytes]:
+    """Return the lines of a log that were moved, doubled, replaced or joined by others."""
+    lines = list(LINES)
+    for _ in range(draw(st.integers(1, 4))):
+        seq, at = draw(st.integers(1, COUNT)), draw(st.integers(0, len(lines)))
+        forged = copies.resealed(LINES[:seq], seq, **{"audit.reason": "another"})[-1]
+        junk = draw(st.sampled_from([b"", b"noise", b'{"seq":05,', b'{"seq":%d,"a":1}' % seq, forged[:-1]]))
+        way = draw(st.sampled_from(["move", "double", "forge", "junk"]))
+        line = lines.pop(draw(st.integers(0, len(lines) - 1))) if way == "move" else LINES[seq - 1]
+        lines.insert(at, {"forge": forged, "junk": junk}.get(way, line))
+    return lines
+
+
+@given(spoilt(), st.sampled_from(["tail", "otlp", "lines"]))
+def test_any_other_lines(lines: list[bytes], way: str) -> None:
+    """A log agrees with a copy only if it is, line for line, what was written; each entry of it is counted once."""
+    copied = logs.join(LINES) if way == "lines" else copies.copy(LINES, original=way == "tail")
+    report = compared(lines, copied)
+    assert report.agrees is (lines == LINES)
+    assert report.entries == COUNT
+    rivals = {seq for seq in range(1, COUNT + 1) if len({line for line in lines if _is_of(line, seq)}) > 1}
+    assert named(report, "diverged") == stretches(rivals)
+    assert len(report.findings) == len(stretches(rivals))
+
+
+def _is_of(line: bytes, seq: int) -> bool:
+    return line.startswith(b'{"seq":%d,"time"' % seq) and line.endswith(b'"}')

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from opentelemetry.context import Context, create_key, get_current, set_value
 
 from otel_audit.instrument.frameworks.methods import Method
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.pipeline.context import current_actors
 from otel_audit.record import Actor
 
@@ -81,5 +82,5 @@ def current_agent() -> str | None:
 
 def name_of(instance: object) -> str | None:
     """Return the name of an agent or a tool; None where it has none."""
-    name = getattr(instance, "name", None)
+    name = read(instance, "name")
     return name if isinstance(name, str) else None

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.having import having
-from otel_audit.instrument.patch import Wrapper, wrap
+from otel_audit.instrument.patch import Wrapper, can_wrap, wrap
 
 
 class Method(NamedTuple):
@@ -34,8 +34,22 @@ class Method(NamedTuple):
     layer: int
 
 
-Inside = tuple[object, set[Method]]
-"""An object, and those of its methods that an act went through so far."""
+class Inside:
+    """An act of an object.
+
+    Attributes:
+        instance: The object.
+        methods: Those of its methods that the act went through so far, also where they have returned.
+        is_over: Whether it has ended: a task or thread that was begun inside still has it in its context.
+    """
+
+    __slots__ = ("instance", "is_over", "methods")
+
+    def __init__(self, instance: object, *methods: Method) -> None:
+        self.instance = instance
+        self.methods = set(methods)
+        self.is_over = False
+
 
 _inside: ContextVar[Inside | None] = ContextVar("otel-audit-inside", default=None)
 _MADE: Final = "__init_subclass__"
@@ -98,7 +112,7 @@ def wrap_methods(
             known = ours.get((cls, name), {})
             if id(method) in known:
                 continue
-            if callable(method) and not getattr(method, "__isabstractmethod__", False):
+            if can_wrap(method):
                 only = (object,) if issubclass(cls, bases) else bases
                 put(cls, name, _for(only, leave, make(Method(cls, name, len(known)))))
         # Its own, which may not call the one of its base.
@@ -146,7 +160,10 @@ def is_around(method: Any, ours: Collection[object]) -> bool:
 
 def _for(only: tuple[type, ...], leave: type | None, wrapper: Wrapper) -> Wrapper:
     def wrapper_of_some(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        if not isinstance(instance, only) or (leave is not None and isinstance(instance, leave)):
+        # A class or static method that is called by its class is of no object.
+        if instance is None or isinstance(instance, type) or not isinstance(instance, only):
+            return wrapped(*args, **kwargs)
+        if leave is not None and isinstance(instance, leave):
             return wrapped(*args, **kwargs)
         return wrapper(wrapped, instance, args, kwargs)
 
@@ -158,6 +175,7 @@ def entered(instance: object, method: Method, *, last: bool = False) -> Iterator
     """Enter a method of an object; yield whether an act begins here, rather than goes on.
 
     A method that is entered once more begins an act: it is called anew, also where it has returned before.
+    So does any method once the act is over that it would go on.
 
     Args:
         instance: The object.
@@ -166,16 +184,20 @@ def entered(instance: object, method: Method, *, last: bool = False) -> Iterator
             called inside of it, that is by the program.
     """
     inside = _inside.get()
-    begins = inside is None or inside[0] is not instance or method in inside[1]
+    begins = inside is None or inside.is_over or inside.instance is not instance or method in inside.methods
     if inside is None or begins:
-        inside = (instance, set())
-    inside[1].add(method)
-    with having(_inside, None if last else inside):
-        yield begins
+        inside = Inside(instance)
+    inside.methods.add(method)
+    try:
+        with having(_inside, None if last else inside):
+            yield begins
+    finally:
+        if begins:
+            inside.is_over = True
 
 
 def stepping(inside: Inside) -> AbstractContextManager[None]:
-    """Take one step of a generator as a part of the act that it was made in."""
+    """Take one step of a generator as a part of the act that it was made in; whoever sees its end says `is_over`."""
     return having(_inside, inside)
 
 

@@ -1,9 +1,9 @@
 // The original log, dropped on the page and verified whole, in this browser, a block at a time.
 
 import { findingList } from "./integrity.js";
-import { summary } from "./data.js";
-import { byId, bytesText, count, el, plural } from "./dom.js";
+import { byId, bytesText, el, plural } from "./dom.js";
 import { visible } from "./inert.js";
+import { Relation } from "./relation.js";
 import { parseAnchor } from "./verify/anchors.js";
 import { readKey } from "./verify/key.js";
 import { firstName, fromBlob, segmentNumber } from "./verify/segment.js";
@@ -11,7 +11,8 @@ import { verify } from "./verify/verifier.js";
 
 const CHECKSUM = /^([0-9a-f]{64}) [ *]([^/\n]+)$/;
 
-export function dropZone() {
+// `carried` gives the hashes of the entries that the page carries, by seq, once the page has checked them.
+export function dropZone(carried) {
   const files = el("input", { id: "files", type: "file", multiple: true, accept: ".jsonl,.sha256,.key" });
   const anchor = el("input", { id: "drop-anchor", type: "text", placeholder: "SEQ:HASH", spellcheck: "false", autocomplete: "off" });
   const result = el("div.drop-result", { role: "status", "aria-live": "polite" });
@@ -26,7 +27,7 @@ export function dropZone() {
   const run = async (list) => {
     if (list.length === 0) return;
     try {
-      await check([...list], anchor.value.trim(), result);
+      await check([...list], anchor.value.trim(), carried, result);
     } catch (error) {
       result.replaceChildren(el("p.problem", {}, visible(error.message)));
     }
@@ -48,7 +49,7 @@ export function dropZone() {
   byId("integrity").append(zone);
 }
 
-async function check(files, anchorText, result) {
+async function check(files, anchorText, carried, result) {
   const logs = files.filter((file) => !/\.(sha256|key)$/.test(file.name));
   const [first, ...others] = new Set(logs.map((file) => firstName(file.name)));
   if (first === undefined) throw new Error("expected a log's files (NAME.jsonl and its further segments), got none");
@@ -63,6 +64,7 @@ async function check(files, anchorText, result) {
   const bar = el("progress", { max: Math.max(total, 1), value: 0, "aria-label": "checking the log" });
   const words = el("p", {}, `checking ${plural(segments.length, "file")}, ${bytesText(total)} …`);
   result.replaceChildren(words, bar);
+  const relation = new Relation(await carried());
   let read = 0;
   const began = performance.now();
   const report = await verify(segments, {
@@ -75,25 +77,20 @@ async function check(files, anchorText, result) {
       read += bytes;
       bar.value = read;
     },
+    onLine: (_, verdict) => relation.line(verdict),
   });
   const seconds = (performance.now() - began) / 1000;
-  const verdict = report.intact ? (report.anchorsMatched > 0 ? "Intact, anchored" : "Intact, unanchored") : report.findings.some((finding) => finding.severity === "error") ? "Not intact" : "Not provable";
-  const kind = report.intact ? "good" : "bad";
+  const found = relation.of(report);
+  const errors = report.findings.some((finding) => finding.severity === "error");
+  const intact = report.anchorsMatched > 0 ? "Intact, anchored" : "Intact, unanchored";
+  const verdict = !report.intact ? (errors ? "Not intact" : "Not provable") : found.title === "" ? intact : `${found.title} (${intact.toLowerCase()} by itself)`;
+  const kind = report.intact ? found.kind : "bad";
   const head = report.head === null ? "" : `, head ${report.head.seq}:${report.head.hash}`;
   const key_ = report.macsChecked === false ? " MACs not checked: drop the key file, too." : report.macsChecked ? " MACs checked." : "";
   result.replaceChildren(
-    el(`p.outcome.${kind}`, {}, el("b", {}, `${verdict}: `), `${plural(report.entries, "entry", "entries")}${head}; ${seconds.toFixed(1)} s.${key_} ${relation(report)}`),
+    el(`p.outcome.${kind}`, {}, el("b", {}, `${verdict}: `), `${plural(report.entries, "entry", "entries")}${head}; ${seconds.toFixed(1)} s.${key_} ${found.text}`),
     ...findingList(report.findings),
   );
-}
-
-// How a dropped log stands to the one that this report was made from.
-function relation(report) {
-  const said = summary.verification;
-  if (report.streamId !== said.stream_id) return "It is another log than the one this report was made from.";
-  if (report.head === null || said.head === null) return "";
-  if (report.head.seq === said.head.seq) return report.head.hash === said.head.hash ? "It ends with the same entry as the log this report was made from." : "It ends otherwise than the log this report was made from.";
-  return report.head.seq > said.head.seq ? `It has ${count(report.head.seq - said.head.seq)} entries more than this report.` : `It lacks the last ${count(said.head.seq - report.head.seq)} entries that this report was made from.`;
 }
 
 async function checksums(files, first) {

@@ -27,13 +27,18 @@ byId("foot").textContent = `Made ${timeText(summary.made)} UTC by otel-audit ${s
 byId("page").hidden = false; // all of it at once: nothing that is painted moves
 const integrity = new Integrity((anchor) => {
   anchors.splice(given, anchors.length, anchor); // in place of the one typed before
-  check();
+  checked = check();
 });
 const story = new Story(open);
 const table = new Table(open);
 const detail = new Detail();
-dropZone();
 let carried = null;
+let hashes = new Map(); // of the carried entries, by seq
+let checked = new Promise((resolve) => window.addEventListener("DOMContentLoaded", () => setTimeout(resolve))).then(check);
+dropZone(async () => {
+  await checked.catch(() => {}); // a page that is damaged says so, and knows its head all the same
+  return hashes;
+});
 
 function about() {
   const { segments, stream_id: stream } = summary.verification;
@@ -56,6 +61,7 @@ function carriedSegments(bytes) {
 }
 
 async function check() {
+  hashes = new Map();
   try {
     carried ??= await carriedBytes();
     await (summary.embedded.whole ? checkWhole() : checkPart());
@@ -86,6 +92,7 @@ async function checkWhole() {
       if (verdict.members !== null) {
         const start = line.byteOffset - carried.byteOffset;
         rows.add(rowOf(verdict.members, segment, number, start, start + line.length));
+        keepHashes(verdict);
       }
     },
   });
@@ -120,7 +127,10 @@ async function checkPart() {
       }
     }
     before = verdict.members === null ? null : verdict;
-    if (verdict.members !== null) rows.add(rowOf(verdict.members, segment, number, start, start + line.length));
+    if (verdict.members !== null) {
+      rows.add(rowOf(verdict.members, segment, number, start, start + line.length));
+      keepHashes(verdict);
+    }
     start += line.length + 1;
     if (index % 500 === 0) {
       integrity.progress(index / summary.embedded.lines.length);
@@ -138,10 +148,12 @@ async function checkPart() {
   show(rows);
 }
 
+function keepHashes({ seq, ends }) {
+  hashes.set(seq, hashes.has(seq) ? [...hashes.get(seq), ...ends] : ends);
+}
+
 function show(rows) {
   if (summary.embedded.whole) story.from(rows);
   table.from(rows);
   detail.from(rows);
 }
-
-window.addEventListener("DOMContentLoaded", () => setTimeout(check));

@@ -27,7 +27,7 @@ def wrapped(packages: set[str]) -> dict[tuple[int, str], Any]:
         if module_name.partition(".")[0] in packages:
             for owner in (module, *(value for value in list(vars(module).values()) if isinstance(value, type))):
                 for name, value in list(vars(owner).items()):
-                    if type(value) is wrapt.FunctionWrapper:
+                    if issubclass(type(value), wrapt.FunctionWrapper):
                         found[id(owner), name] = owner
     return found
 

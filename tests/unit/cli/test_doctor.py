@@ -77,11 +77,50 @@ def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert [check["subject"] for check in checks if check["state"] == "problem"] == ["nofile.py"]
 
 
+def test_shebang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script whose first line keeps the audit from being started is a problem."""
+    monkeypatch.setenv("OTEL_AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    (tmp_path / "se").write_text(f"#!{sys.executable} -E\n")
+    (tmp_path / "se").chmod(0o755)
+    status, checks = told(capsys, "--", "./se")
+    assert status == 1
+    assert [check["subject"] for check in checks if check["state"] == "problem"] == ["opentelemetry-instrument"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problems"),
+    [
+        (["--traces_exporter", "none"], []),
+        (["--sdk_disabled=true"], ["opentelemetry-instrument"]),
+        (["--exporter_otlp_endpoint", "http://", "--"], []),
+    ],
+)
+def test_starter_options(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    problems: list[str],
+) -> None:
+    """Options of ``opentelemetry-instrument`` stand before the program, and count as their variables."""
+    monkeypatch.setenv("OTEL_AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    (tmp_path / "agent.py").touch()
+    _, checks = told(capsys, "--", "opentelemetry-instrument", *options, sys.executable, "agent.py")
+    assert [check["subject"] for check in checks if check["state"] == "problem"] == problems
+    assert ("otlp" in {check["topic"] for check in checks}) is ("http://" in options)
+
+
 def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A variable with our prefix that is no setting is noted, with the setting that is nearest."""
+    """A variable with our prefix that is no setting is noted, with the nearest one; the collector's as what it is."""
     for name in [name for name in os.environ if name.startswith("OTEL_AUDIT_")]:
         monkeypatch.delenv(name)
-    for name in ("OTEL_AUDIT_FILES", "OTEL_AUDIT_TEST_FULL", "OTEL_AUDIT_TRACE_URL"):
+    for name in (
+        "OTEL_AUDIT_FILES",
+        "OTEL_AUDIT_FLE",
+        "OTEL_AUDIT_GATEWY",
+        "OTEL_AUDIT_TEST_FULL",
+        "OTEL_AUDIT_TRACE_URL",
+    ):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("OTEL_AUDIT_FRAMEWORKS", "")
     status, checks = told(capsys)
@@ -89,7 +128,9 @@ def test_unknown_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert (status, said) == (
         0,
         {
-            "OTEL_AUDIT_FILES": "is no setting of otel-audit, and nothing reads it; is OTEL_AUDIT_FILE meant?",
+            "OTEL_AUDIT_FILES": "is a setting of the collector, and no program's",
+            "OTEL_AUDIT_FLE": "is no setting of otel-audit, and nothing reads it; is OTEL_AUDIT_FILE meant?",
+            "OTEL_AUDIT_GATEWY": "is no setting of otel-audit, and nothing reads it; is OTEL_AUDIT_GATEWAY meant?",
             "OTEL_AUDIT_TEST_FULL": "is no setting of otel-audit, and nothing reads it",
         },
     )

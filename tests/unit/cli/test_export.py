@@ -141,6 +141,30 @@ class TestFile:
         assert log.read_bytes() == logs.join(LINES)
         assert names(log.parent) == ["audit.jsonl"]
 
+    @pytest.mark.parametrize("form", FORMATS)
+    @pytest.mark.parametrize("name", ["some.jsonl", "SOME.JSONL", "some.000002.jsonl", "some.sha256"])
+    def test_names_of_another_log(self, log: Path, screen: Screen, form: str, name: str) -> None:
+        """Nothing is written under a name that another log's file could have, nor in place of one."""
+        out = log.parent / name
+        assert screen.run("export", log, "--format", form, "-o", out) == status.UNUSABLE
+        assert "expected a name that no log's file has, got one in ." in screen.err
+        assert names(log.parent) == ["audit.jsonl"]
+        out.write_bytes(b"another")
+        assert screen.run("export", log, "--format", form, "-o", out, "--force") == status.UNUSABLE
+        assert out.read_bytes() == b"another"
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_what_it_reads(self, log: Path, screen: Screen, form: str) -> None:
+        """What is read is not written over: not by its own name, nor over a link of either kind."""
+        source = log.rename(log.parent / "lines")
+        (log.parent / "soft").symlink_to("lines")
+        (log.parent / "hard").hardlink_to(source)
+        for path, out in (("lines", "lines"), ("soft", "lines"), ("lines", "hard"), ("lines", "soft")):
+            arguments = ("--format", form, "-o", log.parent / out, "--force")
+            assert screen.run("export", log.parent / path, *arguments) == status.UNUSABLE
+            assert "expected a new file, got " in screen.err
+        assert source.read_bytes() == logs.join(LINES)
+
     @pytest.mark.parametrize("form", TEXTS)
     def test_stdout(self, log: Path, screen: Screen, form: str) -> None:
         """A text format goes to stdout with -o -, byte for byte as to a file."""
@@ -300,6 +324,7 @@ class TestExtract:
         assert "sound extract, anchored; 3 entries" in screen.out
         assert screen.run("verify", out, "--anchor", f"5:{logs.hash_of(LINES[4])}") == 0
         assert "sound extract, 2 of 3 entries anchored;" in screen.out
+        assert screen.run("verify", out, "--anchor", f"5:{logs.hash_of(LINES[4])}", "--require-anchor") == 3
         assert screen.run("verify", out, "--anchor", f"2:{logs.hash_of(LINES[1])}", "--require-anchor") == 3
         assert "1 anchor of an entry that the extract does not reach" in screen.out
         assert screen.run("verify", out, "--anchor", f"12:{'0' * 64}") == 1
@@ -346,6 +371,19 @@ class TestExtract:
         assert b"since_ns" in data
         assert screen.run("verify", out) == 0
 
+    def test_called_weaker(self, log: Path, screen: Screen) -> None:
+        """An extract that calls the mode of its log a weaker one is no sound one, whichever mode is accepted."""
+        out = log.parent / "some.extract"
+        assert screen.run("export", log, "--format", "jsonl", "-o", out, "--since-seq", 9) == 0
+        data = out.read_bytes()
+        for mode in (b"hash", b"none", b"foo"):
+            out.write_bytes(data.replace(b'"integrity":"chain"', b'"integrity":"%b"' % mode, 1))
+            for accepted in ("chain", "hash", "none"):
+                given = ("--anchor", HEAD, "--require-anchor", "--integrity", accepted)
+                assert screen.run("verify", out, *given, "--format", "json") == 1
+                [said] = json.loads(screen.out)["extracts"]
+                assert (said["status"], said["anchored"], said["proven"]) == ("not_sound", False, 0)
+
     @pytest.mark.parametrize("options", [("--since-seq", "4"), ("--checkpoint-file", "x")], ids=str)
     def test_only_whole(self, out: Path, screen: Screen, options: tuple[str, ...]) -> None:
         """An extract is checked whole, and no part of a log is asked of it."""
@@ -383,13 +421,6 @@ class TestExtract:
         assert "audit:1: malformed" in screen.out
         assert screen.run("verify", out) == 0
 
-    @pytest.mark.parametrize("name", ["some.jsonl", "SOME.JSONL", "some.000002.jsonl"])
-    def test_name_of_a_log(self, log: Path, screen: Screen, name: str) -> None:
-        """No extract is written under a name that a log could have."""
-        assert screen.run("export", log, "--format", "jsonl", "-o", log.parent / name) == status.UNUSABLE
-        assert "such as NAME.extract" in screen.err
-        assert names(log.parent) == ["audit.jsonl"]
-
     def test_quiet(self, out: Path, screen: Screen) -> None:
         """With -q the exit status alone is the answer."""
         assert screen.run("verify", "-q", out) == 0
@@ -416,6 +447,11 @@ class TestExtract:
         ]
         assert screen.run("verify", out, "--format", "json") == 0
         jsonschema.validate(json.loads(screen.out), schema)
+        for seq, proven in ((5, 2), (6, 3), (12, 3)):
+            anchor = f"{seq}:{logs.hash_of(LINES[seq - 1])}"
+            assert screen.run("verify", out, "--anchor", anchor, "--format", "json") == 0
+            [said] = json.loads(screen.out)["extracts"]
+            assert (said["proven"], said["entries"], said["anchored"]) == (proven, 3, proven == 3)
 
     def test_key(self, tmp_path: Path, screen: Screen) -> None:
         """With the key the hmac of each line is checked; without it that is said."""
@@ -460,11 +496,13 @@ class TestExtract:
 
     @pytest.mark.parametrize("mode", ["hash", "none"])
     def test_weaker_modes(self, tmp_path: Path, screen: Screen, mode: str) -> None:
-        """Of a log without a chain an extract says that it links nothing."""
+        """Of a log without a chain an extract says that it links nothing; it is sound where --integrity takes it."""
         (tmp_path / "audit.jsonl").write_bytes(logs.join(logs.log(9, mode=mode)))
         out = tmp_path / "some.extract"
         assert screen.run("export", tmp_path / "audit.jsonl", "--format", "jsonl", "-o", out, "--since-seq", 7) == 0
-        assert screen.run("verify", out) == 0
+        assert screen.run("verify", out) == 1
+        assert f"some.extract:1: downgraded: expected integrity mode chain, got integrity mode {mode}" in screen.out
+        assert screen.run("verify", out, "--integrity", mode) == 0
         assert f"integrity mode {mode}: nothing links these entries" in screen.out
 
 

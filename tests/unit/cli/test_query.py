@@ -378,6 +378,42 @@ class TestSql:
         assert (process.returncode, *said) == (status.INTERRUPTED, b"", b"")
         assert not list(tmp_path.iterdir())
 
+    def test_interrupted_where_the_database_does_not_heed(self, tmp_path: Path) -> None:
+        """Ctrl-C ends a query that is at work on one value as well, and its temporary folder is gone."""
+        query = "SELECT levenshtein(repeat('x', 1000000), repeat('y', 1000000))"
+        command = [sys.executable, "-m", "otel_audit", "query", SOUND, "--sql", query]
+        environ = {**os.environ, "TMPDIR": str(tmp_path)}
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            while process.poll() is None and not list(tmp_path.iterdir()):
+                pass
+            used = 0
+            while process.poll() is None and used < 300:  # hundredths of a second: it is at work
+                stats = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+                used = int(stats[11]) + int(stats[12])
+            process.send_signal(signal.SIGINT)
+            try:
+                said = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        assert (process.returncode, *said) == (status.INTERRUPTED, b"", b"")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="no limit to what a program holds")
+    @pytest.mark.parametrize(
+        "query", ["SELECT range(1000000000)", "SELECT len(range(a + 400000000)) FROM range(1) AS t(a)"]
+    )
+    def test_one_value_that_is_too_large(self, query: str, screen: Screen) -> None:
+        """A value that does not fit is an error, not all the memory there is; afterwards the limit is gone."""
+        import resource
+
+        before = resource.getrlimit(resource.RLIMIT_DATA)
+        assert screen.run("query", SOUND, "--sql", query) == 2
+        assert screen.err.startswith("otel-audit: SQL: Out of Memory Error: ")
+        assert "SET " not in screen.err
+        assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
     def test_unreadable_log(self, tmp_path: Path, screen: Screen) -> None:
         """A log that is not there is named, not the database."""
         assert screen.run("query", str(tmp_path / "none.jsonl"), "--where", "true") == 2
@@ -408,10 +444,10 @@ class TestProcess:
 
     @pytest.mark.parametrize("form", ["text", "jsonl", "json", "csv", "table"])
     def test_closed_stdout(self, form: str) -> None:
-        """Without a stdout the exit status still tells."""
+        """Without a stdout what was found is an error that says so, in every format."""
         command = [sys.executable, "-m", "otel_audit", "query", SOUND, "--format", form]
         done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], cwd=ROOT, capture_output=True)
-        assert (done.returncode, done.stderr) == (0, b"")
+        assert (done.returncode, done.stderr) == (2, b"otel-audit: expected stdout, got none: it was closed\n")
 
     def test_other_locale(self) -> None:
         """A terminal without Unicode gets escapes, not an error."""

@@ -115,6 +115,34 @@ class TestText:
             assert note in screen.out
         assert ": the copies do not agree: 1 line that cannot be read; 299 of 300 entries in the copies" in screen.out
 
+    def test_lines_of_the_log(self, screen: Screen) -> None:
+        """Lines of the log that are compared with nothing are told, with where to go on, and exit status 1."""
+        screen.given([LINES[1], LINES[0], b"noise", b"", *LINES[2:], LINES[5]], copies.copy(LINES))
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
+        assert screen.out.splitlines() == [
+            (
+                f"{screen.log}: the copies do not agree: 2 lines of the log that are no entries, 1 line of the log "
+                "that stands there twice, 1 line of the log out of order; "
+                "300 of 300 entries in the copies, head seq 300"
+            ),
+            "  entries are compared one by one, and such lines of the log are not: run otel-audit verify",
+        ]
+        assert screen.json()["log"] == {
+            "not_entries": 2, "doubles": 1, "out_of_order": 1, "fragments": 0, "torn_bytes": 0,
+        }  # fmt: skip
+
+    def test_log_that_is_being_written(self, screen: Screen) -> None:
+        """What stands behind the last LF is told, and the exit status is 0."""
+        screen.given(LINES, copies.copy(LINES))
+        with Path(screen.log).open("ab") as file:
+            file.write(b'{"seq":301,')
+        assert screen.run("reconcile", screen.log, screen.copy) == 0
+        assert screen.out.splitlines() == [
+            f"{screen.log}: the copies agree: all of 300 entries, head seq 300",
+            "  11 bytes behind the log's last whole line, not compared: an entry that is being written, or was cut",
+        ]
+        assert screen.json()["agrees"] is True
+
     def test_quiet(self, screen: Screen) -> None:
         """--quiet prints nothing: the exit status is the answer."""
         screen.given(LINES, b"")
@@ -143,6 +171,7 @@ class TestJson:
             (LINES, copies.copy(LINES)),
             (LINES[:-100], copies.copy(LINES)),
             (copies.resealed(LINES, 42, lines=0), copies.copy(LINES, original=False)),
+            ([*LINES, LINES[4].replace(b"git_log", b"git_lag")], copies.copy(LINES)),
             ([*LINES[:50], *LINES[60:]], logs.join(LINES[:-5]) + b"noise\n" + LINES[-1][:99]),
         ],
     )

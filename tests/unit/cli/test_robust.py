@@ -213,7 +213,7 @@ class TestOutput:
 
     @pytest.mark.parametrize(("name", "arguments"), ONE_EACH)
     def test_closed(self, name: str, arguments: list[str], folder: Path) -> None:
-        """With stdout, or stderr too, closed from the start a command ends as it does elsewhere."""
+        """With stdout closed from the start, what would be printed is one sentence and 2, also with stderr closed."""
         for redirect in (">&-", ">&- 2>&-"):
             for left in folder.glob("new.*"):
                 left.unlink()
@@ -221,7 +221,48 @@ class TestOutput:
             done = run(name, arguments, folder, redirect)
             assert b"Traceback" not in done.stderr
             assert b"Exception ignored" not in done.stderr
-            assert done.returncode in documented(name), done.stderr
+            assert done.returncode == status.UNUSABLE, done.stderr
+            if redirect == ">&-":
+                assert done.stderr.endswith(b"otel-audit: expected stdout, got none: it was closed\n")
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "expected"),
+        [
+            ("verify", ["-q", "audit.jsonl"], 0),
+            ("verify", ["-q", "broken.jsonl"], 1),
+            ("reconcile", ["-q", "audit.jsonl", "logs.jsonl"], 1),
+            ("query", ["audit.jsonl", "--actor", "nobody"], 1),
+            ("query", ["audit.jsonl", "--actor", "nobody", "--format", "jsonl"], 1),
+            ("show", ["audit.jsonl", "--seq", "999"], 1),
+            ("export", ["audit.jsonl", "--format", "jsonl", "-o", "-"], 2),
+        ],
+        ids=str,
+    )
+    def test_closed_and_nothing_to_print(self, name: str, arguments: list[str], expected: int, folder: Path) -> None:
+        """With stdout closed, what prints nothing ends as it does elsewhere."""
+        assert run(name, arguments, folder, ">&-").returncode == expected
+
+    def test_version_that_goes_nowhere(self, folder: Path) -> None:
+        """A version that cannot be written is one sentence and 2 as well."""
+        done = run("--version", [], folder, ">&-")
+        assert (done.returncode, done.stderr.count(b"\n")) == (status.UNUSABLE, 1)
+
+    def test_error_behind_what_cannot_be_written(self, folder: Path) -> None:
+        """What cannot be written does not change the status of an error that came before it was to be."""
+        done = run("query", ["audit.jsonl", "no.jsonl", "--until-seq", "2"], folder, ">&-")
+        assert done.returncode == status.UNUSABLE
+        assert b"no.jsonl: expected a log" in done.stderr
+        assert b"Exception ignored" not in done.stderr
+
+    def test_import_goes_on(self, tmp_path: Path, folder: Path) -> None:
+        """Where nothing can be printed, an import is brought to its end all the same."""
+        (tmp_path / "bus.tsv").write_text("2026-11-22T09:00:00Z\ta\tb\tSTATUS\tgo\n" + "no message\n" * 1000)
+        for number, redirect in enumerate((">&-", ">/dev/full")):
+            new = tmp_path / f"new{number}.jsonl"
+            done = run("import", [str(tmp_path / "bus.tsv"), "--to", str(new)], folder, redirect)
+            assert done.returncode == status.UNUSABLE
+            assert main(["verify", "-q", str(new)]) == 0
+            assert new.read_bytes().count(b"no message") >= 1000
 
     @pytest.mark.parametrize(
         ("name", "arguments"),

@@ -166,7 +166,7 @@ def test_usage(given: tuple[str, str, str], tmp_path: Path, capsys: pytest.Captu
     assert main(["trace", TRACE, str(tmp_path / "none.jsonl"), "--spans", spans]) == 2
     capsys.readouterr()
     assert main(["trace", TRACE, agent, "--spans", "-", "--spans", "-"]) == 2
-    assert "stdin can be read once" in capsys.readouterr().err
+    assert "expected - (stdin) once" in capsys.readouterr().err
 
 
 class TestShow:

@@ -14,6 +14,14 @@ from otel_audit.doctor.check import Check
 from otel_audit.doctor.instrumentation import check_instrumentation, check_start
 from otel_audit.doctor.program import Program
 
+ORDERS = """
+open('ran', 'w')
+const = const_of = 5
+made = print
+class Till:
+    limit: int = None
+    pay = print
+"""
 OLD = "Metadata-Version: 2.1\nName: mcp\nVersion: 0.1\n"
 
 
@@ -70,6 +78,38 @@ def test_functions(checks: list[Check]) -> None:
     ]
     assert told(checks, "functions")[1][2] == "the module 'tools' has no 'refnd'"
     assert "is run as __main__" in told(checks, "functions")[2][2]
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "text"),
+    [
+        ("const", "problem", "expected a function, got an object of type int"),
+        ("Till.limit", "problem", "expected a function, got an object of type NoneType"),
+        ("const_*", "problem", "the module 'shop.orders' has no 'const_*'"),
+        ("made", "ok", "exists, as far as its source tells"),
+        ("Till.pay", "ok", "exists, as far as its source tells"),
+    ],
+)
+def test_no_function(folder: Path, name: str, state: str, text: str) -> None:
+    """A name that is given a literal is a problem, as it is at the start; what the source does not tell is none."""
+    (folder / "shop").mkdir()
+    (folder / "shop" / "orders.py").write_text(ORDERS)
+    checks = found(PROGRAM, OTEL_AUDIT_FILE="audit.jsonl", OTEL_AUDIT_FUNCTIONS=f"shop.orders:{name}")
+    assert told(checks, "functions") == [(state, f"shop.orders:{name}", text)]
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "states"),
+    [("nosuchmodule", ["problem"]), ("nosuch.module", ["problem"]), ("shop", []), ("shop.nosuch", []), ("json", [])],
+)
+def test_module(folder: Path, module: str, states: list[str]) -> None:
+    """A program that is a module of a package that is nowhere is a problem; no package is imported for that."""
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").write_text("open('ran', 'w')")
+    checks = found(Program(sys.executable, ("-m", module, "argument")), OTEL_AUDIT_FILE="audit.jsonl")
+    assert [state for state, subject, _ in told(checks, "environment") if subject == module] == states
+    assert not (folder / "ran").exists()
 
 
 def test_framework(checks: list[Check]) -> None:
@@ -133,6 +173,28 @@ def test_start_fails(folder: Path) -> None:
     """Where OpenTelemetry's own set-up fails, the start is not reached."""
     checks = found(PROGRAM, OTEL_AUDIT_FILE="audit.jsonl", OTEL_TRACES_EXPORTER="absent")
     assert told(checks, "environment")[1][0] == "problem"
+
+
+def test_start_fails_by_option(folder: Path) -> None:
+    """What an option of ``opentelemetry-instrument`` sets counts: its start is asked with it."""
+    program = Program(sys.executable, PROGRAM.arguments, (("traces_exporter", "absent"),))
+    assert "does not reach the audit" in told(found(program, OTEL_AUDIT_FILE="audit.jsonl"), "environment")[-1][2]
+
+
+def test_no_such_option(folder: Path) -> None:
+    """An option that ``opentelemetry-instrument`` does not have is a problem: it runs nothing."""
+    [check] = found(Program(sys.executable, PROGRAM.arguments, (("no_such_option", "x"),)))
+    assert (check.state, check.text) == ("problem", "it ended with status 2 and without an answer")
+
+
+def test_path_taken_away() -> None:
+    """A first line that takes ``PYTHONPATH`` out of the environment is told as what it is."""
+    program = Program(sys.executable, ("agent.py",), loses_path=True)
+    check = check_start(program, {"OTEL_AUDIT_FILE": "a.jsonl"}, started=True)
+    assert (check.state, check.text) == (
+        "problem",
+        "cannot start the audit: the program's first line takes PYTHONPATH out of the environment",
+    )
 
 
 def test_old_version(folder: Path) -> None:

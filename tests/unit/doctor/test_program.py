@@ -70,7 +70,7 @@ def test_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> N
     (tmp_path / "python3").symlink_to(sys.executable)
     serve = script(tmp_path, "serve", f"{head}print()\n")
     found = find_program(["serve", "app:app"])
-    assert found.arguments == (serve, "app:app")
+    assert found.arguments == (*(["-u"] if "-u" in head else []), serve, "app:app")
     assert found.interpreter in (sys.executable, str(tmp_path / "python3"))
 
 
@@ -82,6 +82,11 @@ def test_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> N
         "",
         "#!/bin/sh\n'''exec' /bin/cat\n",
         "#!/bin/sh\n'''exec' '/usr/bin/python3 \"$0\"\n",
+        "#!/usr/bin/env\n",
+        "#!/usr/bin/env -S\n",
+        "#!/usr/bin/env --no-such-option python3\n",
+        "#!/usr/bin/env -S python3 '\n",
+        pytest.param("#!/usr/bin/env python3 -E\n", marks=pytest.mark.skipif(sys.platform == "darwin", reason="runs")),
         "\x7fELF\0\0",
     ],
 )
@@ -139,3 +144,64 @@ def test_options(tmp_path: Path, arguments: tuple[str, ...]) -> None:
         timeout=60,
     )
     assert Program(sys.executable, arguments).ignores_environment is (b"started" not in done.stdout)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(f"#!{{python}}{rest}" for rest in ("", " -u", " -E", " -I", " -S", "\t -Es ", " -sB", " -Xdev", " -WI")),
+        "#!{python} -W ignore",
+        "#!{python} -u -E",
+        "#!/usr/bin/env python3",
+        "#!/usr/bin/env -S python3",
+        "#!/usr/bin/env -S python3 -u",
+        "#!/usr/bin/env -S python3 -u -E",
+        "#!/usr/bin/env -S VAR=1 python3",
+        "#!/usr/bin/env -S VAR=1 python3 -I",
+        "#!/usr/bin/env -S -u VAR python3 -X dev -I",
+        "#!/usr/bin/env -S -u VAR python3 -X dev",
+        "#!/usr/bin/env -S -i {python}",
+        "#!/usr/bin/env -S - {python}",
+        "#!/usr/bin/env -S -u PYTHONPATH python3",
+        "#!/usr/bin/env -S PYTHONPATH=/no/such/folder python3",
+        "#!/bin/sh\n'''exec' '{python}' \"$0\" \"$@\"\n' '''",
+        "#!/bin/sh\n'''exec' '{python}' -E \"$0\" \"$@\"\n' '''",
+    ],
+)
+@pytest.mark.parametrize("on_path", [False, True])
+def test_options_of_the_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str, on_path: bool) -> None:
+    """Options in the first line of a script, which may be found on the path, count as those of a command line do."""
+    (tmp_path / "sitecustomize.py").write_text("print('started')")
+    (tmp_path / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = script(tmp_path, "se", head.format(python=sys.executable) + "\n# with a second line\n")
+    done = subprocess.run([path], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+    found = find_program(["se" if on_path else path, "--not-ours"])
+    assert found.ignores_environment is (b"started" not in done.stdout)
+    assert (found.script, found.arguments[-1]) == (path, "--not-ours")
+
+
+@pytest.mark.parametrize("end", [[], ["--"]])
+def test_options_of_the_starter(end: list[str]) -> None:
+    """The options of ``opentelemetry-instrument`` are none of the program, and stand for variables."""
+    options = ["--traces_exporter", "console", "--resource_attributes=a=b"]
+    found = find_program(["opentelemetry-instrument", *options, *end, sys.executable, "a.py", "--sdk_disabled", "x"])
+    settings = (("traces_exporter", "console"), ("resource_attributes", "a=b"))
+    assert found == Program(sys.executable, ("a.py", "--sdk_disabled", "x"), settings)
+    assert found.variables == {"OTEL_TRACES_EXPORTER": "console", "OTEL_RESOURCE_ATTRIBUTES": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--version"], "expected a program behind opentelemetry-instrument, got '--version'"),
+        (["-h"], "expected a program behind opentelemetry-instrument, got '-h'"),
+        (["--propagators"], "expected a value behind the option '--propagators' of opentelemetry-instrument"),
+        (["--propagators", "--context=x"], "expected a value behind the option '--propagators' of opentelemetry"),
+    ],
+)
+def test_starter_without_a_program(options: list[str], text: str) -> None:
+    """Options with which ``opentelemetry-instrument`` runs nothing are refused."""
+    with pytest.raises(AuditConfigError, match=text):
+        find_program(["opentelemetry-instrument", *options])

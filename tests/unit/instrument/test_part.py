@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import wrapt
 
 from otel_audit import get_audit_logger
 from otel_audit.errors import AuditConfigError
@@ -49,7 +50,7 @@ def auditor(told: list[AuditConfigError] | None = None) -> Auditor:
 
 def wrapped(module: str) -> list[str]:
     found = vars(importlib.import_module(module)).items()
-    return [key for key, value in found if type(value).__name__ == "FunctionWrapper"]
+    return [key for key, value in found if issubclass(type(value), wrapt.FunctionWrapper)]
 
 
 def test_whole(name: str, undo: ExitStack) -> None:

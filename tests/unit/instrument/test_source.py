@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from otel_audit.instrument.source import UnknownNamesError, defined_names, find_module, program_file, program_folder
+from otel_audit.instrument.source import (
+    UnknownNamesError,
+    defined_names,
+    find_module,
+    literal_types,
+    program_file,
+    program_folder,
+)
 
 SOURCE = """
 import os.path, json as j
@@ -98,6 +105,83 @@ def test_sources_that_do_not_tell(folder: Path, source: str) -> None:
         names(source, folder)
 
 
+LITERALS = """
+const = 5
+twice = 1
+twice = "two"
+a = b = -1.5
+annotated: dict[str, int] = {"x": [1, (2,)]}
+class Till:
+    limit = None
+    class Drawer:
+        size = 3
+"""
+
+
+def literals(source: str, folder: Path) -> dict[str, str]:
+    (folder / "bazaar" / "literals.py").write_text(source)
+    spec = find_module("bazaar.literals")
+    assert spec is not None
+    return literal_types(spec)
+
+
+def test_literals(folder: Path) -> None:
+    """A name to which the module and its plain classes assign literals alone is known, with their type."""
+    assert literals(LITERALS, folder) == {
+        "const": "int",
+        "twice": "str",
+        "a": "float",
+        "b": "float",
+        "annotated": "dict",
+        "Till.limit": "NoneType",
+        "Till.Drawer.size": "int",
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = make()",
+        "x = lambda: 5",
+        "x = [make()]",
+        "x = {[]: 1}",
+        "x: int",
+        "x, y = 1, 2",
+        "from shop import x",
+        "import x.y",
+        "x = 5\nimport shop as x",
+        "x = 5\ndel x",
+        "x = 5\nx += make()",
+        "x = 5\nif x:\n    def x(): ...",
+        "try:\n    from shop import x\nexcept ImportError:\n    x = None",
+        "x = 5\ndef fill():\n    global x\n    x = print",
+        "x = 5\nfor x in (print,): ...",
+        "x = 5\nwith make() as x: ...",
+        "x = 5\n(x := print)",
+        "x = 5\nmatch print:\n    case x: ...",
+        "x = 5\nmatch [print]:\n    case [*x]: ...",
+        "x = 5\nmatch {}:\n    case {**x}: ...",
+        "x = 5\ntry: ...\nexcept OSError as x: ...",
+        "x = 5\nclass x: ...",
+        "x = 5\nasync def x(): ...",
+        "x = 5\nglobals()['x'] = print",
+        "x = 5\nsys.modules[__name__].y = print",
+        "x = 5\nsetattr(shop, 'x', print)",
+        "class C(Base):\n    x = 5",
+        "class C(metaclass=M):\n    x = 5",
+        "@dataclass(slots=True)\nclass C:\n    x: int = 5",
+        "class C:\n    x = 5\nC.x = print",
+        "class C:\n    x = 5\nC = make()",
+        "class C:\n    x = 5\nfill(C)",
+        "class C:\n    x = 5\nfill(classes=[C])",
+        "if 1:\n    x = 5",
+    ],
+)
+def test_what_may_be_no_literal(folder: Path, source: str) -> None:
+    """Of a name that anything else could be bound to nothing is claimed."""
+    assert literals(source, folder) == {}
+
+
 def test_modules_without_source() -> None:
     """Of a module written in C nothing is claimed."""
     spec = find_module("sys")
@@ -116,6 +200,8 @@ def test_modules_without_source() -> None:
         (["-mpackage"], "{here}"),
         (["-Xfrozen_modules=off", "-Werror", "{program}"], "{folder}"),
         (["--check-hash-based-pycs", "never", "{program}"], "{folder}"),
+        (["--", "-x.py"], "{here}"),
+        (["-u", "--", "{program}"], "{folder}"),
         (["-c", "pass"], "{here}"),
         (["-"], "{here}"),
         ([], "{here}"),
@@ -143,6 +229,8 @@ def test_the_folder_of_the_program(
         (["-um", "package.inner", "argument"], "package/inner.py"),
         (["-mpackage"], "package/__main__.py"),
         (["-m", "absent"], None),
+        (["--", "-x.py"], "-x.py"),
+        (["--", "-"], None),
         (["-c", "import agent"], None),
         (["-"], None),
         ([], None),

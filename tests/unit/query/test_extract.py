@@ -21,6 +21,7 @@ from otel_audit.reconcile.copy_file import CopyFile
 from otel_audit.selection import Selection
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.declared import find_declaration
+from otel_audit.verify.report import Integrity
 from tests import extracts, logs
 
 KEY = b"0123456789abcdef"
@@ -59,11 +60,15 @@ def made(
     return file.getvalue()
 
 
-def checked(data: bytes, *anchors: str, key: bytes | None = None) -> ExtractReport:
+def checked(
+    data: bytes, *anchors: str, key: bytes | None = None, expected_integrity: Integrity = "chain"
+) -> ExtractReport:
     """Return what is said of an extract."""
     file = io.BytesIO(data)
     given = [Anchor(int(seq), digits) for seq, _, digits in (anchor.partition(":") for anchor in anchors)]
-    return check_extract(CopyFile("x", len(data), file.read), anchors=given, key=key)
+    return check_extract(
+        CopyFile("x", len(data), file.read), anchors=given, key=key, expected_integrity=expected_integrity
+    )
 
 
 def is_sound(report: ExtractReport) -> bool:
@@ -178,23 +183,46 @@ class TestUnlinked:
         lines = named(12)
         data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, chosen_by(3, 7, 8, 9), linked=False)
         report = checked(data, f"8:{logs.hash_of(lines[7])}")
-        assert (report.anchors_matched, report.proven, report.chosen) == (1, 2, 4)
+        assert (report.anchors_matched, report.proven, report.chosen, report.anchored) == (1, 2, 4, False)
         assert checked(data, f"12:{logs.hash_of(lines[11])}").anchors_matched == 0
 
     @pytest.mark.parametrize("mode", ["hash", "none"])
-    def test_weaker_modes(self, tmp_path: Path, mode: str) -> None:
-        """Of a log without a chain an extract has the lines and ranges."""
+    def test_weaker_modes(self, tmp_path: Path, mode: Integrity) -> None:
+        """Of a log without a chain an extract has the lines and ranges, and is sound where its mode is accepted."""
         lines = logs.log(9, mode=mode)
         data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=3, until_seq=4))
-        report = checked(data)
+        report = checked(data, expected_integrity=mode)
         assert is_sound(report)
         assert (report.integrity, report.chosen, report.unlinked) == (mode, 2, 5)
+        [finding] = checked(data).findings
+        assert (finding.kind, finding.line, finding.expected) == ("downgraded", 1, "integrity mode chain")
+
+    def test_an_anchor_of_mode_hash(self, tmp_path: Path) -> None:
+        """In mode hash an anchor proves the one entry that it is of."""
+        lines = logs.log(9, mode="hash")
+        data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=7))
+        one, *others = [f"{seq}:{logs.hash_of(lines[seq - 1])}" for seq in (9, 8, 7)]
+        report = checked(data, one, expected_integrity="hash")
+        assert (report.chosen, report.proven, report.anchored) == (3, 1, False)
+        report = checked(data, one, *others, expected_integrity="hash")
+        assert (report.proven, report.anchored) == (3, True)
+
+    @pytest.mark.parametrize(("log", "said"), [("chain", "hash"), ("chain", "none"), ("hash", "none")])
+    def test_lines_of_a_stronger_mode(self, tmp_path: Path, log: str, said: Integrity) -> None:
+        """Lines that have more than the mode that the first line says are malformed, whatever is accepted."""
+        lines = logs.log(9, mode=log)
+        data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=3))
+        data = data.replace(b'"integrity":"%b"' % log.encode(), b'"integrity":"%b"' % said.encode(), 1)
+        report = checked(data, f"9:{logs.hash_of(lines[8])}", expected_integrity="none")
+        assert [(one.kind, one.line) for one in report.findings] == [("malformed", 2)]
+        assert not report.anchored
 
     def test_a_changed_line_of_mode_hash(self, tmp_path: Path) -> None:
         """In mode hash, a line still has to fit its own hash."""
         lines = logs.log(9, mode="hash")
         data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=3, until_seq=4))
-        assert [one.kind for one in checked(data.replace(b"git_log", b"git_lag", 1)).findings] == ["edited"]
+        report = checked(data.replace(b"git_log", b"git_lag", 1), expected_integrity="hash")
+        assert [one.kind for one in report.findings] == ["edited"]
 
 
 class TestChecked:
@@ -217,6 +245,7 @@ class TestChecked:
             report = checked(data, f"{seq}:{digits}")
             assert (report.proven, is_sound(report)) == (proven, True)
             assert report.anchors_matched == (3 <= seq <= 12)
+            assert report.anchored == (9 <= seq <= 12)
 
     @pytest.mark.parametrize("seq", [4, 7, 12])
     def test_diverged(self, data: bytes, seq: int) -> None:
@@ -323,15 +352,33 @@ class TestChecked:
 
     @pytest.mark.parametrize("mode", [b'"%b"' % (b"x" * 1000), b"[]", b"1", b'"Chain"'], ids=len)
     def test_no_mode(self, tmp_path: Path, mode: bytes) -> None:
-        """What is no integrity mode is not told as one."""
+        """What is no integrity mode is refused, and not told as one."""
         data = made(tmp_path, {"audit.jsonl": logs.join(logs.log(5, mode="none"))}, Selection(since_seq=2))
-        report = checked(data.replace(b'"integrity":"none"', b'"integrity":' + mode, 1))
-        assert (report.integrity, is_sound(report)) == (None, True)
+        data = data.replace(b'"integrity":"none"', b'"integrity":' + mode, 1)
+        report = checked(data, expected_integrity="none")
+        assert (report.integrity, [(one.kind, one.line) for one in report.findings]) == (None, [("malformed", 1)])
+        assert len(str(report)) < 3000
 
-    def test_a_link_without_a_chain(self, data: bytes) -> None:
+    @pytest.mark.parametrize("said", [b'"hash"', b'"none"', b'"foo"', b"null"], ids=bytes.decode)
+    def test_called_weaker(self, data: bytes, lines: list[bytes], said: bytes) -> None:
+        """An extract that calls its log weaker is refused, whatever its lines are and however well its head fits."""
+        entries = [logs.seal(logs.entry(seq, forged=True), f"{seq:064}") for seq in range(9, 12)]
+        first, *_ = data.split(b"\n")
+        head = logs.hash_of(lines[-1])
+        last = b'{"head":{"seq":12,"hash":"%b"},"chosen":4,"left_out":0}' % head.encode()
+        forged = logs.join([first.replace(b'"chain"', said), *entries, lines[-1], last])
+        report = checked(forged, f"12:{head}")
+        expected = "downgraded" if said in (b'"hash"', b'"none"') else "malformed"
+        assert [(one.kind, one.line) for one in report.findings] == [(expected, 1)]
+        assert not report.anchored
+
+    def test_a_link_without_a_chain(self, tmp_path: Path) -> None:
         """An extract that calls its log one without a chain cannot have links."""
-        report = checked(data.replace(b'"integrity":"chain"', b'"integrity":"hash"', 1))
-        assert [one.kind for one in report.findings] == ["malformed"]
+        line = logs.log(3, mode="hash")[1]
+        link = b'{"left_out":3,"hash":"%b","length":700,"state":"%b","rest":""}' % (b"0" * 64, b"0" * 64)
+        data = logs.join([b'{"extract":1,"stream_id":null,"integrity":"hash","selection":{}}', line, link])
+        report = checked(data, expected_integrity="hash")
+        assert [(one.kind, one.line) for one in report.findings] == [("malformed", 3)]
 
     def test_macs(self, tmp_path: Path) -> None:
         """With the key the hmac of each chosen line is checked; without it that is told."""

@@ -211,7 +211,12 @@ def test_broken_log(tmp_path: Path) -> None:
         assert index.head == 30
         assert [(one.first, one.last) for one in index.spans()] == [(1, 30)]
     (tmp_path / "copy").write_bytes(copies.copy(lines))
-    assert reconcile(tmp_path / "audit.jsonl", [tmp_path / "copy"]).agrees
+    report = reconcile(tmp_path / "audit.jsonl", [tmp_path / "copy"])
+    assert not report.findings
+    assert not report.agrees
+    assert report.entries == 30
+    # out of order: 1 to 10, and 21 to 24 behind what begins as 25
+    assert (report.log.not_entries, report.log.doubles, report.log.out_of_order) == (3, 3, 14)
 
 
 def test_log_too_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

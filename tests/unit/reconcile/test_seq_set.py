@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_audit import AuditVerifyError
-from otel_audit.reconcile.seq_set import BLOCK, SeqRange, SeqSet, subtract
+from otel_audit.reconcile.seq_set import BLOCK, SeqRange, SeqSet, shared, subtract
 
 SEQS = st.sets(st.integers(1, 3 * BLOCK) | st.sampled_from([BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK]), max_size=300)
 
@@ -69,3 +70,12 @@ def test_bounded() -> None:
     with pytest.raises(AuditVerifyError, match="expected copies of one log, got seqs in more than 3 stretches"):
         found.add(9 * BLOCK)
     assert found.add(2)
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 9)), max_size=12))
+def test_shared(made: list[tuple[int, int]]) -> None:
+    """What several stretches have in common is found, each seq of it once."""
+    stretches = [SeqRange(first, first + more) for first, more in sorted(made)]
+    counted = Counter(seq for one in stretches for seq in range(one.first, one.last + 1))
+    found = list(shared(stretches))
+    assert flat(found) == sorted(seq for seq, count in counted.items() if count > 1)

@@ -138,6 +138,28 @@ def test_the_log_itself_is_never_written_over(tmp_path: Path, capfd: pytest.Capt
     assert (list(tmp_path.iterdir()), log.read_bytes()) == ([log], before)
 
 
+def test_nothing_that_is_read_is_written_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The page does not take the place of the key, of a file of anchors, or of another log, not even with --force."""
+    log = tmp_path / "audit.jsonl"
+    log.write_bytes(logs.join(logs.log(3)))
+    inputs = {"key": b"k" * 32, "anchors": b"# none\n"}
+    for name, data in inputs.items():
+        (tmp_path / name).write_bytes(data)
+        (tmp_path / f"hard.{name}").hardlink_to(tmp_path / name)
+        (tmp_path / f"soft.{name}").symlink_to(name)
+    options = ["--anchor-file", str(tmp_path / "anchors"), "--hmac-key-file", str(tmp_path / "soft.key"), "--force"]
+    for name, data in inputs.items():
+        for output in (name, f"hard.{name}", f"soft.{name}"):
+            assert main(["report", str(log), "-o", str(tmp_path / output), *options]) == 2
+            assert "expected a new file, got one that is read" in capfd.readouterr().err
+        assert (tmp_path / name).read_bytes() == data
+    other = tmp_path / "other.000002.jsonl"
+    other.write_bytes(b"another")
+    assert main(["report", str(log), "-o", str(other), "--force"]) == 2
+    assert "expected a name that no log's file has" in capfd.readouterr().err
+    assert other.read_bytes() == b"another"
+
+
 def test_a_selection_shows_nothing_else(tmp_path: Path) -> None:
     """What the options leave out stands nowhere in the page, the actions that never ended included."""
     log = tmp_path / "audit.jsonl"

@@ -22,6 +22,7 @@ from otel_audit.instrument.frameworks.agent_framework.part import part
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.begun import CALL, begin, current_agent, current_run, goes_on
 from otel_audit.instrument.frameworks.methods import Method, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.action import error_type_of
@@ -64,7 +65,7 @@ def _invoke(auditor: Auditor, method: Method) -> Wrapper:
         if goes_on(CALL, tool, method):
             return await wrapped(*args, **kwargs)
         act = tool_call(
-            tool.name,
+            read(tool, "name"),
             call_id=kwargs.get("tool_call_id"),
             arguments=_arguments(kwargs) if auditor.settings.capture else None,
             agent=current_agent(),

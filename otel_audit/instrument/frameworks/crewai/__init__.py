@@ -57,7 +57,7 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
         AuditConfigError: This version of crewai lacks something that is wrapped.
     """
     auditor = Auditor(logger, settings)
-    runs = _Runs(auditor)
+    runs = _Runs(auditor, (tool.instrument(auditor, undo), model.instrument(auditor, undo)))
     crew = import_module("crewai.crew")
     undo.callback(wrap(crew.Crew, "kickoff", runs.crew))
     undo.callback(wrap(crew.Crew, "akickoff", runs.acrew))
@@ -79,16 +79,24 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
     undo.callback(wrap(import_module("crewai.lite_agent").LiteAgent, "kickoff", runs.lite))
     tools = import_module("crewai.tools.agent_tools.base_agent_tools")
     undo.callback(wrap(tools.BaseAgentTool, "_execute", _delegate))
-    tool.instrument(auditor, undo)
-    model.instrument(auditor, undo)
     decision.instrument(auditor, undo)
 
 
 class _Runs:
-    """The wrappers around runs. Thread-safe."""
+    """The wrappers around runs. Thread-safe.
 
-    def __init__(self, auditor: Auditor) -> None:
+    Args:
+        auditor: Writes with it.
+        finding: Each called before a run, to find tools and models that are not wrapped.
+    """
+
+    def __init__(self, auditor: Auditor, finding: tuple[Callable[[], None], ...]) -> None:
         self._auditor = auditor
+        self._finding = finding
+
+    def _refresh(self) -> None:
+        for find in self._finding:
+            find()
 
     def crew(self, wrapped: Callable[..., Any], crew: Any, args: Any, kwargs: Any) -> Any:
         """Run a crew; one that streams does so when its stream is read, by calling this again."""
@@ -179,10 +187,12 @@ class _Runs:
             return await self._arun(agent_run(role), role, call)
 
     def _run(self, act: Act, name: object, call: Callable[[], Any]) -> Any:
+        self._refresh()
         with unstopped(), decision.called():
             return self._auditor.run(act, call, agent=name)
 
     async def _arun(self, act: Act, name: object, call: Callable[[], Awaitable[Any]]) -> Any:
+        self._refresh()
         with unstopped(), decision.called():
             return await self._auditor.arun(act, call, agent=name)
 

@@ -16,7 +16,7 @@ from otel_audit.instrument.frameworks.act import Act, agent_run
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.crewai import decision
 from otel_audit.instrument.frameworks.crewai.tool import current_role, role_of, unstopped
-from otel_audit.instrument.frameworks.methods import Method, stepping
+from otel_audit.instrument.frameworks.methods import Inside, Method, stepping
 from otel_audit.instrument.having import having
 from otel_audit.instrument.span import end_span, in_span
 from otel_audit.pipeline.action import error_type_of
@@ -72,8 +72,12 @@ class _Run:
 
     async def awaited(self, answer: Awaitable[Any], agent: object, method: Method) -> Any:
         """Have what was given run to its end, as a part of this run."""
-        with stepping((agent, {method})), self.going_on():
-            result = await answer
+        inside = Inside(agent, method)
+        try:
+            with stepping(inside), self.going_on():
+                result = await answer
+        finally:
+            inside.is_over = True
         if self._action is not None:
             await self._action.aend_quietly()
         return self._ended(result)

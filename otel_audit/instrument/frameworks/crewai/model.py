@@ -30,8 +30,8 @@ _told: ContextVar[dict[str, object] | None] = ContextVar("otel-audit-crewai-told
 """What is told of the answer of the call under way."""
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
-    """Audit all models.
+def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
+    """Audit all models; return what finds those that were made or changed unnoticed (`wrap_methods`).
 
     Raises:
         AuditConfigError: This version lacks a method that is wrapped.
@@ -39,8 +39,10 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     model = import_module("crewai.llms.base_llm").BaseLLM
     import_module("crewai.llm")
     models = _Models(auditor)
-    wrap_methods((model,), {"call": models.call, "acall": models.acall}, undo, maker=(model, "__init_subclass__"))
     undo.callback(wrap(model, "_emit_call_completed_event", _note))
+    return wrap_methods(
+        (model,), {"call": models.call, "acall": models.acall}, undo, maker=(model, "__init_subclass__")
+    )
 
 
 class _Models:

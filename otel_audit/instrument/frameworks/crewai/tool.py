@@ -19,6 +19,7 @@ from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import Act, parsed_arguments, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper, wrap
 
@@ -46,17 +47,18 @@ current_role: ContextVar[str | None] = ContextVar("otel-audit-crewai-role", defa
 _call: ContextVar[_Call | None] = ContextVar("otel-audit-crewai-call", default=None)
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
-    """Audit all tools.
+def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
+    """Audit all tools; return what finds those that were made or changed unnoticed (`wrap_methods`).
 
     Raises:
         AuditConfigError: This version lacks something that is wrapped.
     """
-    tool = import_module("crewai.tools.base_tool").BaseTool
-    tools = _Tools(auditor)
-    wrap_methods((tool,), {"run": tools.run, "arun": tools.arun}, undo, maker=(tool, "__init_subclass__"))
+    base_tool = import_module("crewai.tools.base_tool")
+    tool = base_tool.BaseTool
     structured = import_module("crewai.tools.structured_tool").CrewStructuredTool
-    wrap_methods(
+    tools = _Tools(auditor, own=(tool, base_tool.Tool, structured))
+    find_tools = wrap_methods((tool,), {"run": tools.run, "arun": tools.arun}, undo, maker=(tool, "__init_subclass__"))
+    find_structured = wrap_methods(
         (structured,), {"invoke": tools.run, "ainvoke": tools.arun}, undo, maker=(structured, "__init_subclass__")
     )
     executor = import_module("crewai.agents.agent_executor").AgentExecutor
@@ -67,10 +69,16 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     undo.callback(wrap(usage, "ause", _ause))
     undo.push(_passing_through(import_module("crewai.agent.core")))
 
+    def refresh() -> None:
+        find_tools()
+        find_structured()
+
+    return refresh
+
 
 def role_of(agent: object) -> str | None:
     """Return an agent's role, on one line."""
-    role = getattr(agent, "role", None)
+    role = read(agent, "role")
     return " ".join(role.split()) if isinstance(role, str) else None
 
 
@@ -86,14 +94,22 @@ def unstopped() -> Iterator[None]:
 
 
 class _Tools:
-    """The wrappers around a tool's methods. Thread-safe."""
+    """The wrappers around a tool's methods. Thread-safe.
 
-    def __init__(self, auditor: Auditor) -> None:
+    Args:
+        auditor: Writes with it.
+        own: The framework's own classes, whose methods hand over to the program's function and to none of each other.
+    """
+
+    def __init__(self, auditor: Auditor, own: tuple[type, ...]) -> None:
         self._auditor = auditor
+        self._own = own
 
     def run(self, method: Method) -> Wrapper:
+        last = self._is_last(method)
+
         def wrapper(wrapped: Callable[..., Any], tool: Any, args: Any, kwargs: Any) -> Any:
-            with entered(tool, method) as begins:
+            with entered(tool, method, last=last) as begins:
                 if not begins:
                     return wrapped(*args, **kwargs)
                 act = self._act(tool, method, args, kwargs)
@@ -103,8 +119,10 @@ class _Tools:
         return wrapper
 
     def arun(self, method: Method) -> Wrapper:
+        last = self._is_last(method)
+
         async def wrapper(wrapped: Callable[..., Awaitable[Any]], tool: Any, args: Any, kwargs: Any) -> Any:
-            with entered(tool, method) as begins:
+            with entered(tool, method, last=last) as begins:
                 if not begins:
                     return await wrapped(*args, **kwargs)
                 act = self._act(tool, method, args, kwargs)
@@ -113,6 +131,9 @@ class _Tools:
 
         return wrapper
 
+    def _is_last(self, method: Method) -> bool:
+        return method.cls in self._own and method.layer == 0
+
     def _act(self, tool: Any, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Act:
         call = _call.get()
         arguments: Mapping[str, object] | None = None
@@ -120,10 +141,10 @@ class _Tools:
             if method.name.endswith("invoke"):
                 arguments = parsed_arguments(args[0] if args else kwargs.get("input"))
             else:
-                fields = getattr(getattr(tool, "args_schema", None), "model_fields", ())
+                fields = getattr(read(tool, "args_schema"), "model_fields", ())
                 arguments = dict(zip(fields, args, strict=False)) | kwargs
         return tool_call(
-            tool.name,
+            read(tool, "name"),
             call_id=None if call is None else call.call_id,
             arguments=arguments,
             agent=current_role.get(),

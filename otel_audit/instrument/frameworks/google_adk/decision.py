@@ -18,6 +18,7 @@ from opentelemetry.context import get_current
 from otel_audit.instrument.frameworks.act import approval, guardrail
 from otel_audit.instrument.frameworks.google_adk.turn import current_turn
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.context import current_actors, with_actors
 from otel_audit.pipeline.resume import OwnContext
@@ -92,9 +93,7 @@ def _plugged_in(auditor: Auditor, method: Method) -> Wrapper:
         if not begins:
             return result
         context = kwargs.get("tool_context") or kwargs.get("callback_context")
-        return await _decided(
-            auditor, _made(result), getattr(plugin, "name", None), getattr(context, "agent_name", None)
-        )
+        return await _decided(auditor, _made(result), read(plugin, "name"), getattr(context, "agent_name", None))
 
     return wrapper
 

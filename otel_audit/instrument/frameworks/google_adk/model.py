@@ -18,6 +18,7 @@ from otel_audit.instrument.frameworks.act import model_call, token_counts
 from otel_audit.instrument.frameworks.auditor import close
 from otel_audit.instrument.frameworks.google_adk.turn import closed, current_run, refuse
 from otel_audit.instrument.frameworks.methods import Inside, Method, entered, stepping, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.patch import Wrapper
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class _Models:
                     return wrapped(*args, **kwargs)
             request = args[0] if args else kwargs.get("llm_request")
             streams = bool(kwargs.get("stream", args[1] if len(args) > 1 else False))
-            return self._ask(model, request, lambda: wrapped(*args, **kwargs), (model, {method}), streams)
+            return self._ask(model, request, lambda: wrapped(*args, **kwargs), Inside(model, method), streams)
 
         return wrapper
 
@@ -84,7 +85,7 @@ class _Models:
     ) -> AsyncGenerator[Any, Any]:
         run = current_run()
         act = model_call(
-            getattr(request, "model", None) or getattr(model, "model", None),
+            getattr(request, "model", None) or read(model, "model"),
             provider=_provider(type(model)),
             agent=None if run is None else run.agent,
         )
@@ -112,6 +113,7 @@ class _Models:
                             await action.aend_quietly()
                     yield answer
             finally:
+                inside.is_over = True
                 await closed(answers)
         except GeneratorExit:
             if not ended:

@@ -27,6 +27,7 @@ from otel_audit.instrument.frameworks.google_adk.turn import (
     refuse,
 )
 from otel_audit.instrument.frameworks.methods import Inside, Method, entered, stepping, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.instrument.span import end_span, in_span
 from otel_audit.pipeline.action import error_type_of
@@ -82,7 +83,7 @@ class _Runs:
                 if not begins:
                     return wrapped(*args, **kwargs)
             context = args[0] if args else kwargs.get("parent_context")
-            return _Run(self.auditor, agent, context).over(lambda: wrapped(*args, **kwargs), (agent, {method}))
+            return _Run(self.auditor, agent, context).over(lambda: wrapped(*args, **kwargs), Inside(agent, method))
 
         return wrapper
 
@@ -102,7 +103,7 @@ class _Run:
 
     def __init__(self, auditor: Auditor, agent: Any, invocation: Any) -> None:
         self._auditor = auditor
-        self._name = getattr(agent, "name", None)
+        self._name = read(agent, "name")
         self._run = AgentRun(self._name)
         session = getattr(getattr(invocation, "session", None), "id", None)
         self._act: Act = agent_run(self._name, conversation_id=session if isinstance(session, str) else None)
@@ -124,6 +125,7 @@ class _Run:
                 self._run.see(event)
                 yield event
         finally:
+            inside.is_over = True
             await closed(events)
 
     async def _enter(self) -> Context:

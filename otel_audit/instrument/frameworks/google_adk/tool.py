@@ -19,6 +19,7 @@ from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import Act, handoff, tool_call
 from otel_audit.instrument.frameworks.google_adk.turn import current_run, current_turn, refuse
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.context import with_actors
 from otel_audit.pipeline.resume import OwnContext
@@ -126,7 +127,7 @@ class _Tools:
         if transfers:
             return handoff(target, from_agent=_agent(context), call_id=_call_id(context))
         return tool_call(
-            getattr(tool, "name", None),
+            read(tool, "name"),
             call_id=_call_id(context),
             agent=_agent(context),
             arguments=arguments if isinstance(arguments, dict) else None,
@@ -174,7 +175,7 @@ def _note_end(tool: Any, target: str | None) -> None:
     run, turn = current_run(), current_turn()
     if target is not None and turn is not None:
         turn.hand_over(target)
-    if run is not None and (target is not None or getattr(tool, "name", None) == FINISH):
+    if run is not None and (target is not None or read(tool, "name") == FINISH):
         run.has_handed_on = True
 
 

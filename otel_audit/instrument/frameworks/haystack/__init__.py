@@ -55,8 +55,7 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
     auditor = Auditor(logger, settings)
     models = Models(auditor)
     models.instrument(undo)
-    tool.instrument(auditor, undo)
-    agents = _Agents(auditor, models)
+    agents = _Agents(auditor, models, tool.instrument(auditor, undo))
     wrap_methods(
         (Agent,), {"run": agents.wrap, "run_async": agents.wrap_async}, undo, maker=(Agent, "__init_subclass__")
     )
@@ -72,10 +71,12 @@ class _Agents:
     Attributes:
         auditor: Writes with it.
         models: Told of the chat generator that an agent is about to use.
+        find_tools: Called before a run, to find tools that are not wrapped.
     """
 
     auditor: Auditor
     models: Models
+    find_tools: Callable[[], None]
 
     def wrap(self, method: Method) -> Wrapper:
         def wrapper(wrapped: Callable[..., Any], agent: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -116,6 +117,7 @@ class _Agents:
         return wrapper
 
     def _begin(self, agent: Any) -> Run:
+        self.find_tools()
         generator = getattr(agent, "chat_generator", None)
         if generator is not None:
             self.models.find(type(generator), asked=True)

@@ -17,7 +17,8 @@ from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import Act, model_call, token_counts
 from otel_audit.instrument.frameworks.haystack.run import current_agent, refuse
 from otel_audit.instrument.frameworks.methods import Method, entered, is_around, one_at_a_time
-from otel_audit.instrument.patch import Wrapper, wrap
+from otel_audit.instrument.frameworks.reading import read
+from otel_audit.instrument.patch import Wrapper, can_wrap, wrap
 
 if TYPE_CHECKING:
     from otel_audit.instrument.frameworks.auditor import Auditor
@@ -86,7 +87,7 @@ class Models:
                 for name, make in (("run", self._wrap), ("run_async", self._wrap_async)):
                     method = vars(owner).get(name)
                     ours = self._ours.setdefault((owner, name), [])
-                    if callable(method) and not is_around(method, ours):
+                    if can_wrap(method) and not is_around(method, ours):
                         self._way_back.callback(wrap(owner, name, make(Method(owner, name, len(ours)))))
                         ours.append(vars(owner)[name])
 
@@ -156,7 +157,7 @@ def _parameters(method: Any) -> Mapping[str, object]:
 
 
 def _act(model: Any) -> Act:
-    name = getattr(model, "model", None) or getattr(model, "azure_deployment", None)
+    name = read(model, "model") or read(model, "azure_deployment")
     return model_call(name, provider=_provider(type(model)), agent=current_agent())
 
 

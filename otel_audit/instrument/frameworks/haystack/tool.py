@@ -6,6 +6,7 @@ something inside of the tool could not be recorded, would become a text for the 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from otel_audit.instrument.frameworks.haystack.run import (
     requested,
 )
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.patch import Wrapper, wrap
 from otel_audit.pipeline.action import error_type_of
 
@@ -34,8 +36,8 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
-    """Audit all tools.
+def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
+    """Audit all tools; return what finds those that were made or changed unnoticed (`wrap_methods`).
 
     Raises:
         AuditConfigError: This version lacks a function that is wrapped.
@@ -43,13 +45,21 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     from haystack.tools.errors import ToolInvocationError
     from haystack.tools.tool import Tool
 
-    tools = _Tools(auditor, ToolInvocationError)
-    wrap_methods(
+    tools = _Tools(auditor, Tool, _asks_invoke(Tool), ToolInvocationError)
+    refresh = wrap_methods(
         (Tool,), {"invoke": tools.wrap, "invoke_async": tools.wrap_async}, undo, maker=(Tool, "__init_subclass__")
     )
     calling = import_module("haystack.components.agents.tool_calling")
     undo.callback(wrap(calling, "_make_context_bound_invoke", _bound))
     undo.callback(wrap(calling, "_make_bounded_invoke_async", _bound_async))
+    return refresh
+
+
+def _asks_invoke(tool: type) -> bool:
+    """Return whether, of a tool that has no coroutine, ``invoke_async`` calls ``invoke``, rather than the function."""
+    method = vars(tool).get("invoke_async")  # where there is none, wrapping it says so
+    code = getattr(inspect.unwrap(method), "__code__", None) if callable(method) else None
+    return code is None or "invoke" in code.co_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +68,24 @@ class _Tools:
 
     Attributes:
         auditor: Writes with it.
+        base: The framework's own class, which hands over to a function of the program's.
+        asks_invoke: Whether its ``invoke_async`` goes by ``invoke`` where the tool has no coroutine.
         failure: The framework's error around a tool's own.
     """
 
     auditor: Auditor
+    base: type
+    asks_invoke: bool
     failure: type[BaseException]
 
     def wrap(self, method: Method) -> Wrapper:
         def wrapper(wrapped: Callable[..., Any], tool: Any, args: Args, kwargs: Kwargs) -> Any:
-            with entered(tool, method) as begins:
+            with entered(tool, method, last=self._is_last(tool, method)) as begins:
                 if not begins:
                     return wrapped(*args, **kwargs)
 
                 def call() -> Any:
-                    with in_tool(getattr(tool, "name", None), _component(tool)), collecting_refusals() as refusals:
+                    with in_tool(read(tool, "name"), _component(tool)), collecting_refusals() as refusals:
                         try:
                             return wrapped(*args, **kwargs)
                         except self.failure as failed:
@@ -88,12 +102,12 @@ class _Tools:
 
     def wrap_async(self, method: Method) -> Wrapper:
         async def wrapper(wrapped: Callable[..., Awaitable[Any]], tool: Any, args: Args, kwargs: Kwargs) -> Any:
-            with entered(tool, method) as begins:
+            with entered(tool, method, last=self._is_last(tool, method)) as begins:
                 if not begins:
                     return await wrapped(*args, **kwargs)
 
                 async def call() -> Any:
-                    with in_tool(getattr(tool, "name", None), _component(tool)), collecting_refusals() as refusals:
+                    with in_tool(read(tool, "name"), _component(tool)), collecting_refusals() as refusals:
                         try:
                             return await wrapped(*args, **kwargs)
                         except self.failure as failed:
@@ -108,10 +122,15 @@ class _Tools:
 
         return wrapper
 
+    def _is_last(self, tool: Any, method: Method) -> bool:
+        if method.cls is not self.base or method.layer != 0:
+            return False
+        return method.name == "invoke" or not self.asks_invoke or read(tool, "async_function") is not None
+
     def _act(self, tool: Any, kwargs: Kwargs) -> Act:
         request = requested()
         return tool_call(
-            getattr(tool, "name", None),
+            read(tool, "name"),
             call_id=getattr(request, "id", None),
             agent=current_agent(),
             arguments=kwargs if request is None else request.arguments,
@@ -124,7 +143,7 @@ class _Tools:
 
 def _component(tool: Any) -> object:
     """Return the component that a tool runs."""
-    return getattr(tool, "_component", None)
+    return read(tool, "_component")
 
 
 def _raise_refusal(failed: BaseException, refusals: list[AuditError]) -> None:

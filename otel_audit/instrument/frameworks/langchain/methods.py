@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
-from otel_audit.instrument.patch import Wrapper, wrap
+from otel_audit.instrument.patch import Wrapper, can_wrap, wrap
 
 Method = tuple[type, str]
 """A method by the class that has it, and its name."""
@@ -72,8 +72,10 @@ def wrap_overrides(
             if owner is None or (owner is not cls and (issubclass(owner, base) or owner in base.__mro__)):
                 continue
             method = vars(owner)[name]
-            if callable(method) and not getattr(method, "__isabstractmethod__", False):
-                wrapper = make((cls, name), method)
+            if can_wrap(method):
+                wrapper = make((cls, name), _function(method))
+                if isinstance(method, (classmethod, staticmethod)):
+                    wrapper = _of_objects(wrapper)
                 way_back.callback(wrap(cls, name, wrapper if owner is cls else _of_super(cls, name, wrapper)))
 
     way_back.callback(wrap(base, _MAKER, made))
@@ -105,6 +107,24 @@ def entered(instance: object, method: Method, *, last: bool = False) -> Iterator
         here.is_over = True
         with suppress(ValueError):  # a coroutine that is closed in another context than it began in
             _way.reset(token)
+
+
+def _function(member: Any) -> Any:
+    """Return the function in a descriptor that says which one it has."""
+    while inner := getattr(member, "func", None) or getattr(member, "__func__", None):
+        member = inner
+    return member
+
+
+def _of_objects(wrapper: Wrapper) -> Wrapper:
+    """Return the wrapper around a class or static method: what is called by the class is of no object."""
+
+    def wrapper_of_objects(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if instance is None or isinstance(instance, type):
+            return wrapped(*args, **kwargs)
+        return wrapper(wrapped, instance, args, kwargs)
+
+    return wrapper_of_objects
 
 
 def _of_super(cls: type, name: str, wrapper: Wrapper) -> Wrapper:

@@ -15,6 +15,7 @@ from otel_audit.instrument.frameworks.act import Act, handoff, tool_call
 from otel_audit.instrument.frameworks.auditor import Auditor
 from otel_audit.instrument.frameworks.langchain import graph
 from otel_audit.instrument.frameworks.langchain.methods import Method, entered, wrap_overrides
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.patch import Wrapper, wrap
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _asked(method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 def _tool_call(auditor: Auditor, tool: Any, call_id: object, given: object) -> Act:
     return tool_call(
-        getattr(tool, "name", None),
+        read(tool, "name"),
         call_id=call_id,
         arguments=_arguments(tool, given) if auditor.settings.capture else None,
         agent=graph.current_agent(),

@@ -18,6 +18,7 @@ from otel_audit.instrument.frameworks.act import agent_run
 from otel_audit.instrument.frameworks.delegation import shortened
 from otel_audit.instrument.frameworks.llama_index.request import current_agent, requested
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.having import having
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.span import end_span, in_span
@@ -74,7 +75,7 @@ class _Agents:
             with entered(workflow, method) as begins:
                 if not begins:
                     return wrapped(*args, **kwargs)
-                act = agent_run(getattr(workflow, "root_agent", None) or getattr(workflow, "name", None))
+                act = agent_run(read(workflow, "root_agent") or read(workflow, "name"))
                 span = self.auditor.start_span(act)
                 action = None
                 try:
@@ -133,7 +134,7 @@ def _chain_to(name: str | None) -> list[str]:
 async def _agent_of(workflow: Any, given: tuple[Any, ...]) -> str | None:
     """Return the name of the agent that a step is of."""
     if not hasattr(workflow, "root_agent"):
-        name = getattr(workflow, "name", None)
+        name = read(workflow, "name")
         return name if isinstance(name, str) else None
     for value in given:
         name = getattr(value, "current_agent_name", None)

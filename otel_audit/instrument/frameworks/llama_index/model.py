@@ -15,7 +15,7 @@ from otel_audit.instrument.frameworks.act import Act, model_call
 from otel_audit.instrument.frameworks.llama_index.answer import note_answer
 from otel_audit.instrument.frameworks.llama_index.request import current_agent
 from otel_audit.instrument.frameworks.llama_index.stream import Stream, end
-from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.methods import Inside, Method, entered, wrap_methods
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.span import in_span
 
@@ -103,7 +103,7 @@ class _Models:
                 stream = None
                 try:
                     with in_span(span):
-                        stream = Stream(self.auditor, self.auditor.start(act), span, (model, {method}))
+                        stream = Stream(self.auditor, self.auditor.start(act), span, Inside(model, method))
                         answers = wrapped(*args, **kwargs)
                 except BaseException as raised:
                     _failed(span, stream, raised)
@@ -123,7 +123,7 @@ class _Models:
                 try:
                     with in_span(span):
                         action = await self.auditor.astart(act)
-                        stream = Stream(self.auditor, action, span, (model, {method}))
+                        stream = Stream(self.auditor, action, span, Inside(model, method))
                         answers = await wrapped(*args, **kwargs)
                 except BaseException as raised:
                     _failed(span, stream, raised)

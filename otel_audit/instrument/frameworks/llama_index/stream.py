@@ -53,14 +53,17 @@ class Stream:
         end(self.span, raised)
 
     def _finish(self, _returned: object) -> None:
+        self.inside.is_over = True
         self.action.end_quietly()
         end(self.span)
 
     async def _afinish(self) -> None:
+        self.inside.is_over = True
         await self.action.aend_quietly()
         end(self.span)
 
     def _fail(self, raised: BaseException, closed: bool) -> None:
+        self.inside.is_over = True
         if not closed:
             self.fail(raised)
             return

@@ -42,6 +42,7 @@ def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
     from llama_index.core.agent.workflow import multi_agent_workflow
     from llama_index.core.tools import BaseTool, FunctionTool
     from llama_index.core.tools.eval_query_engine import EvalQueryEngineTool
+    from llama_index.core.tools.ondemand_loader_tool import OnDemandLoaderTool
     from llama_index.core.tools.query_engine import QueryEngineTool
     from llama_index.core.tools.retriever_tool import RetrieverTool
     from llama_index.core.tools.types import BaseToolAsyncAdapter
@@ -50,6 +51,7 @@ def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
         auditor,
         handoff=multi_agent_workflow.handoff,
         runs_function=FunctionTool,
+        hand_over=(FunctionTool, OnDemandLoaderTool, QueryEngineTool, RetrieverTool),
         datastores=(QueryEngineTool, RetrieverTool),
         pauses=_pauses(),
     )
@@ -71,7 +73,8 @@ class _Tools:
     Attributes:
         auditor: Writes with it.
         handoff: The function of the tool by which one agent hands over to another.
-        runs_function: The class of tools whose ``call`` and ``acall`` run a function of the program's.
+        runs_function: The class of tools that run a function of the program's.
+        hand_over: The classes whose ``call`` and ``acall`` run what is the program's, and none of each other.
         datastores: The classes of tools that look something up.
         pauses: Exceptions by which a tool is stopped, to be called again later.
     """
@@ -79,6 +82,7 @@ class _Tools:
     auditor: Auditor
     handoff: object
     runs_function: type
+    hand_over: tuple[type, ...]
     datastores: tuple[type, ...]
     pauses: tuple[type[BaseException], ...]
 
@@ -144,7 +148,7 @@ class _Tools:
         return wrapped(*args, **kwargs)
 
     def _is_last(self, method: Method) -> bool:
-        return method.cls is self.runs_function and method.name != "__call__" and method.layer == 0
+        return method.cls in self.hand_over and method.name != "__call__" and method.layer == 0
 
     def _is_handoff(self, tool: Any) -> bool:
         return isinstance(tool, self.runs_function) and getattr(tool, "async_fn", None) is self.handoff

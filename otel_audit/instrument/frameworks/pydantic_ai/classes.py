@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from otel_audit.instrument.frameworks.methods import Method, is_around, one_at_a_time
-from otel_audit.instrument.patch import Wrapper, wrap
+from otel_audit.instrument.patch import Wrapper, can_wrap, wrap
 
 
 def wrap_classes(
@@ -66,7 +66,7 @@ class _Classes:
                     continue
                 for name, make in self._wrappers.items():
                     method = vars(owner).get(name)
-                    if method is None or getattr(method, "__isabstractmethod__", False):
+                    if not can_wrap(method):
                         continue
                     ours = self._ours.setdefault((owner, name), [])
                     if not is_around(method, ours):

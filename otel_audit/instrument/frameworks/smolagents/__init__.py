@@ -21,6 +21,7 @@ from otel_audit.instrument.frameworks import FrameworkSettings
 from otel_audit.instrument.frameworks.act import Act, agent_run
 from otel_audit.instrument.frameworks.auditor import Auditor, Judge, close
 from otel_audit.instrument.frameworks.methods import Inside, Method, entered, stepping, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.frameworks.smolagents.run import Run, current_run, taken_call_id
 from otel_audit.instrument.patch import Wrapper
 from otel_audit.instrument.span import end_span, in_span
@@ -48,17 +49,22 @@ def instrument(logger: AuditLogger, settings: FrameworkSettings, undo: ExitStack
     from otel_audit.instrument.frameworks.smolagents import model, step, tool
 
     auditor = Auditor(logger, settings)
-    tool.instrument(auditor, undo)
-    model.instrument(auditor, undo)
+    find_tools = tool.instrument(auditor, undo)
+    find_models = model.instrument(auditor, undo)
+
+    def refresh() -> None:
+        find_tools()
+        find_models()
+
     step.instrument(auditor, undo)
-    _instrument_runs(auditor, undo)
+    _instrument_runs(auditor, refresh, undo)
 
 
-def _instrument_runs(auditor: Auditor, undo: ExitStack) -> None:
+def _instrument_runs(auditor: Auditor, refresh: Callable[[], None], undo: ExitStack) -> None:
     from smolagents.agents import MultiStepAgent
     from smolagents.utils import AgentMaxStepsError
 
-    runs = _Runs(auditor, AgentMaxStepsError)
+    runs = _Runs(auditor, refresh, AgentMaxStepsError)
     wrap_methods((MultiStepAgent,), {"run": runs.wrap}, undo, maker=(MultiStepAgent, "__init_subclass__"))
 
 
@@ -68,16 +74,19 @@ class _Runs:
 
     Attributes:
         auditor: Writes with it.
+        refresh: Called before a run, to find tools and models that are not wrapped.
         max_steps: What the framework notes as the error of a run's last step where it ran out of steps.
     """
 
     auditor: Auditor
+    refresh: Callable[[], None]
     max_steps: type[BaseException]
 
     def wrap(self, method: Method) -> Wrapper:
         def wrapper(wrapped: Callable[..., Any], agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             streams = bool(kwargs.get("stream", args[1] if len(args) > 1 else False))
-            name = getattr(agent, "name", None) or type(agent).__name__
+            name = read(agent, "name") or type(agent).__name__
+            self.refresh()
             if streams:
                 stream = _Stream(self.auditor, agent, method, name, get_current(), self._judge(agent))
                 steps = wrapped(*args, **kwargs)
@@ -151,7 +160,7 @@ class _Stream:
 
     def over(self, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """Return the stream, audited: the intent is written at the first step, which raises where it cannot be."""
-        stepped: Any = _Stepped(steps, (self._agent, {self._method}))
+        stepped: Any = _Stepped(steps, Inside(self._agent, self._method))
         return resumed(stepped, self._enter, self._finish, self._fail)
 
     def _enter(self) -> Context | None:

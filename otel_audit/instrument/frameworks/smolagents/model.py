@@ -14,6 +14,7 @@ from otel_audit import semconv
 from otel_audit.errors import AuditError
 from otel_audit.instrument.frameworks.act import Act, model_call, token_counts
 from otel_audit.instrument.frameworks.methods import Inside, Method, entered, stepping, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.frameworks.smolagents.run import audited, current_agent, current_run
 from otel_audit.instrument.patch import Wrapper
 
@@ -38,8 +39,8 @@ _PROVIDERS: Final = {
 """``gen_ai.provider.name`` of the framework's own classes."""
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
-    """Audit all models.
+def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
+    """Audit all models; return what finds those that were made or changed unnoticed (`wrap_methods`).
 
     Raises:
         AuditConfigError: This version lacks a method that is wrapped.
@@ -47,7 +48,7 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     from smolagents.models import Model
 
     models = _Models(auditor)
-    wrap_methods(
+    return wrap_methods(
         (Model,),
         {"generate": models.wrap, "generate_stream": models.wrap_stream},
         undo,
@@ -86,7 +87,7 @@ class _Models:
         def parts() -> Iterator[Any]:
             nonlocal asked
             asked = True
-            return _stepped(ask, (model, {method}), usage)
+            return _stepped(ask, Inside(model, method), usage)
 
         try:
             yield from self.auditor.stream(_act(model), parts, usage.note)
@@ -134,12 +135,13 @@ def _stepped(ask: Callable[[], Iterator[Any]], inside: Inside, usage: _Usage) ->
             usage.add(part)
             yield part
     finally:
+        inside.is_over = True
         if hasattr(parts, "close"):
             parts.close()
 
 
 def _act(model: Any) -> Act:
-    return model_call(getattr(model, "model_id", None), provider=_provider(type(model)), agent=current_agent())
+    return model_call(read(model, "model_id"), provider=_provider(type(model)), agent=current_agent())
 
 
 def _provider(kind: type) -> str:

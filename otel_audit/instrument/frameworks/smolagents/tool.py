@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_audit.instrument.frameworks.act import tool_call
 from otel_audit.instrument.frameworks.methods import Method, entered, wrap_methods
+from otel_audit.instrument.frameworks.reading import read
 from otel_audit.instrument.frameworks.smolagents.run import audited, current_agent, current_run, taken_call_id
 from otel_audit.instrument.frameworks.smolagents.step import CODE
 from otel_audit.instrument.patch import Wrapper, wrap
@@ -27,8 +28,8 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
 
-def instrument(auditor: Auditor, undo: ExitStack) -> None:
-    """Audit all tools, and all code that agents have executed.
+def instrument(auditor: Auditor, undo: ExitStack) -> Callable[[], None]:
+    """Audit all tools, and all code that agents have executed; return what finds more of them (`wrap_methods`).
 
     Raises:
         AuditConfigError: This version lacks a method that is wrapped.
@@ -37,11 +38,19 @@ def instrument(auditor: Auditor, undo: ExitStack) -> None:
     from smolagents.tools import BaseTool
 
     tools = _Tools(auditor)
-    wrap_methods((BaseTool,), {"__call__": tools.wrap_tool}, undo, maker=(BaseTool, "__init_subclass__"))
-    wrap_methods((PythonExecutor,), {"__call__": tools.wrap_code}, undo, maker=(PythonExecutor, "__init_subclass__"))
+    find_tools = wrap_methods((BaseTool,), {"__call__": tools.wrap_tool}, undo, maker=(BaseTool, "__init_subclass__"))
+    find_executors = wrap_methods(
+        (PythonExecutor,), {"__call__": tools.wrap_code}, undo, maker=(PythonExecutor, "__init_subclass__")
+    )
     local = import_module("smolagents.local_python_executor")
     if hasattr(local, "timeout"):  # newer than the oldest version, which has no thread for the code
         undo.callback(wrap(local, "timeout", _carry_into_thread))
+
+    def refresh() -> None:
+        find_tools()
+        find_executors()
+
+    return refresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class _Tools:
                     return wrapped(*args, **kwargs)
                 with taken_call_id() as call_id:
                     act = tool_call(
-                        getattr(tool, "name", None),
+                        read(tool, "name"),
                         call_id=call_id,
                         agent=current_agent(),
                         arguments=_arguments(tool, args, kwargs) if self.auditor.settings.capture else None,
@@ -86,7 +95,7 @@ class _Tools:
 
 def _arguments(tool: Any, args: Args, kwargs: Kwargs) -> Mapping[str, object]:
     """Return a call's arguments by name, as the tool tells them apart."""
-    inputs = getattr(tool, "inputs", None)
+    inputs = read(tool, "inputs")
     names = list(inputs) if isinstance(inputs, dict) else []
     if len(args) == 1 and not kwargs and isinstance(args[0], dict) and all(name in names for name in args[0]):
         return args[0]

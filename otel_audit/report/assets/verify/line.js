@@ -156,7 +156,7 @@ export function statedVersion(bytes) {
   try {
     const text = utf8.decode(bytes);
     members = JSON.parse(text);
-    if (/(?:^|[^\\])(?:\\\\)*\\ud[89ab]/.test(JSON.stringify(members))) return undefined; // a lone surrogate
+    if (/(?:^|[^\\])(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(members))) return undefined; // spelled so: lone surrogates
   } catch {
     return undefined;
   }
