@@ -148,7 +148,6 @@ def bench(folder: Path, count: int, rounds: int) -> list[measure.Figure]:
     files = sorted(folder.glob("*.jsonl"))
     size = sum(file.stat().st_size for file in files)
     print(f"\n{count:,} entries, {size / 1e6:,.0f} MB, {len(files)} segments; {rounds} rounds; wall time")
-    # Owners of other commands add theirs here.
     ways: dict[str, Callable[[], Cost]] = {
         "SHA-256 of the lines, 1 process": partial(hash_lines, files, 1),
         "SHA-256 of the lines, 2 processes": partial(hash_lines, files, 2),
