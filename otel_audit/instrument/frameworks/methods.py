@@ -80,10 +80,11 @@ def wrap_methods(
         unnoticed. Thread-safe.
 
     Raises:
-        AuditConfigError: There is no such maker, or no class with one of the methods.
+        AuditConfigError: There is no such maker, or no class of the base's package with one of the methods.
     """
     for base in bases:
-        classes = _with_subclasses((base,))
+        # A program's own class may have what the framework's no longer do.
+        classes = [cls for cls in _with_subclasses((base,)) if _package(cls) == _package(base)]
         for name in wrappers:
             if not any(hasattr(cls, name) for cls in classes):
                 raise AuditConfigError(
@@ -207,6 +208,10 @@ def _renew_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _package(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
 
 
 def _with_subclasses(bases: tuple[type, ...]) -> list[type]:
