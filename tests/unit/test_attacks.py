@@ -93,13 +93,20 @@ def test_a_planted_segment_of_a_huge_number_is_one_finding(tmp_path: Path) -> No
     assert [(finding.kind, finding.count) for finding in report.errors] == [("segment_missing", 99999999997)]
 
 
-@pytest.mark.parametrize("command", ["verify", "show"])
-def test_a_closed_stdout_is_no_traceback(tmp_path: Path, command: str) -> None:
-    """Started without a stdout, as by cron, a command still ends with its status."""
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        ("verify", 2, "otel-audit: expected stdout, got none: it was closed\n"),
+        ("show", 2, "otel-audit: expected stdout, got none: it was closed\n"),
+        ("verify -q", 0, ""),
+    ],
+)
+def test_a_closed_stdout_is_no_traceback(tmp_path: Path, command: str, status: int, told: str) -> None:
+    """Started without a stdout, a command says that nobody could read it; one that prints nothing has its status."""
     write_log(tmp_path / "audit.jsonl")
     line = f'exec "{sys.executable}" -m otel_audit {command} audit.jsonl >&-'
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (status, told)
 
 
 def test_a_path_that_no_entry_can_name_is_refused(tmp_path: Path) -> None:
