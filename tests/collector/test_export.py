@@ -44,7 +44,7 @@ def test_every_kind_of_value(collector: Start, tmp_path: Path) -> None:
     gateway = collector("gateway", "gateway.yaml").start()
     with AuditProvider(AuditFileLogExporter(path, durability="os"), resource=RESOURCE) as provider:
         emit_all(provider)
-    copy = exported(path, tmp_path / "export.jsonl", gateway)
+    copy = exported(path, tmp_path / "export.json", gateway)
     lines = raw_lines(path)
     wait_for(copy, set(lines))
     copied = entries(copy)
@@ -65,7 +65,7 @@ def test_strange_content(collector: Start, tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(logs.join(strange.lines()))
     gateway = collector("gateway", "gateway.yaml").start()
-    copy = exported(path, tmp_path / "export.jsonl", gateway)
+    copy = exported(path, tmp_path / "export.json", gateway)
     wait_for(copy, set(raw_lines(path)))
     report = reconcile(path, [copy])
     assert (report.findings, report.copied) == ((), len(strange.lines()))
@@ -77,6 +77,6 @@ def test_large_lines(collector: Start, tmp_path: Path) -> None:
     members = [logs.opened(), *(logs.entry(seq, large="\u202e" * 340_000) for seq in range(2, 6))]
     path.write_bytes(logs.join(logs.chain(members)))
     gateway = collector("gateway", "gateway.yaml").start()
-    copy = exported(path, tmp_path / "export.jsonl", gateway)
+    copy = exported(path, tmp_path / "export.json", gateway)
     wait_for(copy, set(range(1, 6)))
     assert reconcile(path, [copy]).findings == ()
