@@ -116,11 +116,11 @@ def _tasks(segments: Sequence[Segment], start: Start, scan: Scan, unit_bytes: in
     for turn, unit in enumerate(units(segments, start, unit_bytes)):
         while begun < unit.segment:
             begun += 1
-            if scan.is_closed(begun):
+            if scan.wants_digest(begun):
                 yield Task(Unit(begun, 0, segments[begun].size_bytes), None)
         yield Task(unit, turn)
     for number in range(begun + 1, len(segments)):
-        if scan.is_closed(number):
+        if scan.wants_digest(number):
             yield Task(Unit(number, 0, segments[number].size_bytes), None)
 
 

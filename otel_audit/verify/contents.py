@@ -52,7 +52,6 @@ _PART_LINES: Final = 16
 # Texts that were checked are remembered up to these bounds, some 4 MiB in all.
 _MAX_KNOWN: Final = 1024
 _MAX_END_BYTES: Final = 2048
-_MAX_LENGTHS: Final = 8
 
 
 @dataclass(slots=True)
@@ -66,7 +65,6 @@ class Contents:
     notes: Notes
     tail_bytes: int
     _ends: set[bytes] = field(default_factory=set)  # what stands between observed_time and the tail
-    _lengths: list[int] = field(default_factory=list)  # of these
     _minutes: set[bytes] = field(default_factory=set)  # times up to their seconds
     _shapes: set[tuple[str, ...]] = field(default_factory=lambda: {_PLAIN, _TRACED})  # names of members
 
@@ -106,27 +104,14 @@ class Contents:
         self, data: bytes, bounds: Sequence[int], ends_at: Sequence[int], missed: set[int]
     ) -> Sequence[int]:
         """Return where ``observed_time`` begins in each line; what stands behind it is known, or the line is missed."""
-        known = self._ends
-        first = self._lengths[0] if self._lengths else 0
-        behind = first + OBSERVED_BYTES
-        found = [stop - behind for stop in ends_at]
-        fits = list(map(known.__contains__, [data[stop - first : stop] for stop in ends_at]))
-        if all(fits):
-            return found
-        for row, stop in enumerate(ends_at):
-            if fits[row]:
-                continue
-            for length in self._lengths:
-                if data[stop - length : stop] in known:
-                    found[row] = stop - length - OBSERVED_BYTES
-                    break
-            else:
-                at = data.rfind(OBSERVED, bounds[row], stop)
-                if at >= 0 and self._learn(data[at + OBSERVED_BYTES : stop]):
-                    found[row] = at
-                else:
+        rfind, known = data.rfind, self._ends
+        found = [rfind(OBSERVED, at, stop) for at, stop in zip(bounds, ends_at, strict=False)]
+        ends = [data[at + OBSERVED_BYTES : stop] for at, stop in zip(found, ends_at, strict=True)]
+        if -1 in found or not known.issuperset(ends):
+            for row, end in enumerate(ends):
+                if found[row] < 0 or (end not in known and not self._learn(end)):
                     missed.add(row)
-                    found[row] = stop
+                    found[row] = ends_at[row]
         return found
 
     def _learn(self, end: bytes) -> bool:
@@ -143,8 +128,6 @@ class Contents:
         if len(self._ends) >= _MAX_KNOWN:
             self._ends.clear()
         self._ends.add(end)
-        if len(end) not in self._lengths:
-            self._lengths = [*self._lengths, len(end)][-_MAX_LENGTHS:]
         return True
 
     def _are_times(self, texts: Sequence[bytes], form: bytes) -> bool:
@@ -174,20 +157,18 @@ class Contents:
 
     def _are_sound(self, members: Sequence[dict[str, Any]]) -> bool:
         """Return whether what stands between the times is as it must be, in lines that are none of the log's own."""
-        shapes = set(map(tuple, members))
+        each_shape = list(map(tuple, members))
+        shapes = set(each_shape)
         if not shapes <= self._shapes:
             if not all(map(_is_shape, shapes)):
                 return False
             self._shapes |= shapes
-        names = list(map(_event_name, members))
-        attributes = list(map(_attributes, members))
-        if set(map(type, names)) != {str} or set(map(type, attributes)) != {dict}:
-            return False
-        if not all(map(_is_ordinary, set(names))):
-            return False
         try:
-            deque(map(_required, attributes), 0)
-        except KeyError:
+            names = set(map(_event_name, members))
+            deque(map(_required, map(_attributes, members)), 0)
+        except (KeyError, TypeError):  # one is missing; a name is no text, or attributes are no object
+            return False
+        if not all(map(_is_ordinary, names)):
             return False
         if shapes == {_PLAIN}:
             return True
@@ -202,8 +183,8 @@ class Contents:
                 return False
         if not shapes <= {_PLAIN, _TRACED}:
             try:
-                for each in members:
-                    if "severity_text" in each or "severity_number" in each or "body" in each:
+                for each, shape in zip(members, each_shape, strict=True):
+                    if shape not in (_PLAIN, _TRACED):
                         check_optional(each)
             except MalformedLineError:
                 return False
@@ -219,8 +200,12 @@ def _is_shape(names: tuple[str, ...]) -> bool:
     )
 
 
-def _is_ordinary(event_name: str) -> bool:
-    return not event_name.startswith(semconv.LOG_EVENT_PREFIX) and 0 < len(event_name.encode()) <= MAX_EVENT_NAME_BYTES
+def _is_ordinary(event_name: object) -> bool:
+    return (
+        type(event_name) is str
+        and not event_name.startswith(semconv.LOG_EVENT_PREFIX)
+        and 0 < len(event_name.encode()) <= MAX_EVENT_NAME_BYTES
+    )
 
 
 def _too_deep(data: bytes, bounds: Sequence[int]) -> set[int]:

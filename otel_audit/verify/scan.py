@@ -40,7 +40,7 @@ class Scan:
         anchors: Their ``seq``, ascending: entries with these are kept in ``anchored``.
         anchored: (seq, hash) to the places where such an entry stands.
         closed: Names of segments that someone says are closed; all but the last are anyway.
-        digests: SHA-256 of each closed segment.
+        digests: SHA-256 of each segment of which it is wanted.
         entries: Readable lines of each segment.
         firsts: The first of them.
         lasts: The last of them.
@@ -75,7 +75,7 @@ class Scan:
         """Read all segments, once."""
         way = self.way()
         for number, segment in enumerate(self.segments):
-            digest = hashlib.sha256() if self.is_closed(number) else None
+            digest = hashlib.sha256() if self.wants_digest(number) else None
             self.begin()
             at = 1
             for block in read_blocks(segment):
@@ -99,9 +99,16 @@ class Scan:
         links = Links(declared.mode, declared.key_id is not None, self.judge.key)
         return Way(links, Contents(self.notes, links.tail_bytes))
 
-    def is_closed(self, number: int) -> bool:
-        """Return whether someone may say what the digest of a segment is: of all but the last, unless it is noted."""
-        return number < len(self.segments) - 1 or self.segments[number].name in self.closed
+    def wants_digest(self, number: int) -> bool:
+        """Return whether SHA-256 of a segment is wanted: of all that someone may say it of.
+
+        That is each but the last, and the last where it is noted. Where links alone are looked at,
+        they prove a segment as well as its digest does, up to the next one that has a byte.
+        """
+        if number == len(self.segments) - 1:
+            return self.segments[number].name in self.closed
+        linked = self.chain_only and self.judge.declared.mode == "chain"
+        return not (linked and self.segments[number + 1].size_bytes)
 
     def begin(self) -> None:
         """Begin the next segment."""

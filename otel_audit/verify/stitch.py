@@ -117,6 +117,6 @@ def read_units(
     scan.digests = {
         number: segment_sha256(segments[number])
         for number in range(start.segment, len(segments))
-        if scan.is_closed(number)
+        if scan.wants_digest(number)
     }
     return scan

@@ -103,6 +103,21 @@ def test_the_checksum_file_is_the_only_witness_of_the_last_closed_one(tmp_path: 
     assert kinds(tmp_path) == [("segment_altered", "error", NAMES[1], None)]
 
 
+def test_where_links_alone_are_looked_at_a_digest_counts_where_nothing_is_linked_behind_it(tmp_path: Path) -> None:
+    """A next segment's first entry proves the one before as its digest would; without one, the digest is looked at."""
+    segments = write(tmp_path)
+    sums = tmp_path / "audit.sha256"
+    lines = sums.read_text().split("\n")
+    sums.write_text("\n".join([lines[0], "0" * 64 + lines[1][64:], ""]))
+    assert not verify_log(tmp_path, chain_only=True).findings
+    cut = tmp_path / NAMES[1]
+    sums.write_text("\n".join(lines))
+    cut.write_bytes(logs.join(segments[1][:-1]))
+    assert [f.kind for f in verify_log(tmp_path, chain_only=True).findings] == ["gap"]
+    (tmp_path / NAMES[2]).write_bytes(b"")
+    assert [f.kind for f in verify_log(tmp_path, chain_only=True).findings] == ["segment_altered"]
+
+
 @pytest.mark.parametrize("place", ["before", "behind"])
 def test_a_false_checksum_beside_the_true_one(tmp_path: Path, place: str) -> None:
     """Where ``sha256sum -c`` would fail, the verifier warns, wherever the false line stands."""
