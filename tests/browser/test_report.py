@@ -597,6 +597,15 @@ class TestReading:
         assert "entry" not in opened.page.url
 
     def test_prints(self, tmp_path: Path, opened: Opened) -> None:
-        """The page prints to a PDF."""
+        """The page prints to a PDF, its charts drawn for paper, what verify said unfolded; then it is as it was."""
         opened.open(report(write_plain_log(tmp_path)))
+        opened.page.evaluate("addEventListener('beforeprint', () => { globalThis.onPaper = globalThis.drawn() })")
+        opened.page.evaluate(
+            "globalThis.drawn = () => [document.querySelector('.timeline svg').getAttribute('width'),"
+            " document.querySelector('.told').open]"
+        )
+        before = opened.page.evaluate("drawn()")
         assert opened.page.pdf(format="A4").startswith(b"%PDF-")
+        assert opened.page.evaluate("onPaper") == ["700", True]
+        assert opened.page.evaluate("drawn()") == before
+        assert before[1] is False

@@ -47,8 +47,8 @@ function niceMost(most) {
 }
 
 // Actions over time, stacked by how they went; drag to choose a period.
-export function drawTimeline(figure, found) {
-  const width = Math.max(figure.clientWidth, 280);
+export function drawTimeline(figure, found, wanted) {
+  const width = Math.max(wanted, 280);
   const plot = { left: SIDE, right: width - 8, top: 8, bottom: HEIGHT - FOOT };
   const { bins } = summary.timeline;
   const slot = (plot.right - plot.left) / bins;

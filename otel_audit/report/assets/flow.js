@@ -12,8 +12,8 @@ const MOST_NODES = 7;
 const OTHERS = "(others)";
 const COLUMNS = ["principal", "actor", "event"];
 
-export function drawFlow(figure, flows) {
-  const width = Math.max(figure.clientWidth, 280);
+export function drawFlow(figure, flows, wanted) {
+  const width = Math.max(wanted, 280);
   const { links, columns, total } = arrange(flows);
   const tallest = Math.max(...columns.map((nodes) => nodes.length), 1);
   const height = 34 + tallest * (ROW + GAP);

@@ -9,6 +9,18 @@ const MOST_SHOWN = 50;
 
 const SIGNS = { checking: "…", good: "✓", bad: "✕", unsure: "!" };
 
+// A reader of paper can open nothing.
+function unfoldOnPaper(box) {
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...box.querySelectorAll(".told:not([open])")];
+    for (const each of folded) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of folded) each.open = false;
+  });
+}
+
 export class Integrity {
   // `onAnchor` is told of the anchor that the reader gives.
   constructor(onAnchor) {
@@ -20,6 +32,7 @@ export class Integrity {
     this.more = el("div.more");
     this.panel = el("div.verdict.checking", {}, this.sign, el("div.verdict-text", {}, this.title, this.words, this.bar), this.more);
     this.box.replaceChildren(this.panel, ...this.told(), this.anchorForm(onAnchor));
+    unfoldOnPaper(this.box);
     this.state("checking", "Checking this record in your browser", [el("p", {}, "Each line that this page carries is hashed again, and the chain followed.")]);
   }
 

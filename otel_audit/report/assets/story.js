@@ -9,6 +9,7 @@ import { shortened, visible } from "./inert.js";
 import { state } from "./state.js";
 
 const MOST = 8;
+const PAPER_WIDTH = 700; // of an A4 page, less its margins: what is drawn for a screen would be shrunk to nothing
 
 export class Story {
   constructor(open) {
@@ -28,7 +29,7 @@ export class Story {
         {},
         el("div.card-head", {}, el("h3", {}, "Actions over time"), this.legend),
         this.timeline,
-        el("p.quiet", {}, "Drag over the chart to choose a period; times are UTC. An action counts once."),
+        el("p.quiet", {}, "Times are UTC. An action counts once. ", el("span.screen", {}, "Drag over the chart to choose a period.")),
       ),
       el("div.card.wide", {}, el("h3", {}, "Who acted for whom"), this.flow, this.flowNote),
       el(
@@ -43,6 +44,8 @@ export class Story {
     );
     state.onChange(() => this.draw());
     new ResizeObserver(() => this.draw()).observe(this.timeline);
+    addEventListener("beforeprint", () => this.draw(PAPER_WIDTH));
+    addEventListener("afterprint", () => this.draw());
   }
 
   // Charts from the entries themselves, once they are checked.
@@ -51,13 +54,13 @@ export class Story {
     this.draw();
   }
 
-  draw() {
+  draw(width = this.timeline.clientWidth) {
     const found = facts(this.rows);
-    drawTimeline(this.timeline, found);
+    drawTimeline(this.timeline, found, width);
     drawLegend(this.legend, found);
     drawBars(this.actors, found.actors, "actor", "No actor under these filters.");
     drawBars(this.events, found.events, "event", "Nothing was done under these filters.");
-    drawFlow(this.flow, found.flows);
+    drawFlow(this.flow, found.flows, width);
     const unheard = ["from", "q"].filter((name) => this.rows === null && state.get(name) !== "");
     this.flowNote.textContent = unheard.length > 0 ? "This chart is of the whole period: the page does not carry every entry." : "";
   }
