@@ -137,7 +137,13 @@ class TestProof:
         opened.page.fill("#anchor", f"20:{logs.hash_of(lines[19])}")
         opened.page.click(".anchor button")
         opened.page.wait_for_selector("text=It agrees with 1 anchor from outside, up to entry 20")
+        assert opened.verdict == "Intact, anchored up to entry 20"
+        assert "added or moved before the end." in opened.page.inner_text(".verdict")
+        opened.page.fill("#anchor", f"40:{logs.hash_of(lines[39])}")
+        opened.page.click(".anchor button")
+        opened.page.wait_for_selector("text=It agrees with 1 anchor from outside, up to entry 40")
         assert opened.verdict == "Intact, anchored"
+        assert "added or moved." in opened.page.inner_text(".verdict")
         opened.page.fill("#anchor", f"50:{'0' * 64}")
         opened.page.click(".anchor button")
         opened.page.wait_for_selector(".verdict.bad")
@@ -282,6 +288,16 @@ class TestTheOriginal:
         assert "Intact, unanchored: 200 entries" in said
         assert "It ends with the same entry" in said
         assert opened.outcome == "good"
+
+    def test_is_anchored_as_far_as_its_anchor(self, tmp_path: Path, opened: Opened) -> None:
+        """Neither what verify said nor what the browser finds is called anchored behind the anchor."""
+        log = write_plain_log(tmp_path, 200)
+        lines = log.read_bytes().splitlines()
+        first, last = (f"{seq}:{logs.hash_of(lines[seq - 1])}" for seq in (1, 200))
+        for anchor, said in ((first, "intact, anchored up to entry 1"), (last, "intact, anchored")):
+            opened.open(report(log, "--max-entries", "10", "--anchor", anchor))
+            assert opened.page.inner_text(".told summary b") == said
+            assert opened.drop(log, anchor=anchor).startswith(f"{said.capitalize()}: 200 entries")
 
     @pytest.mark.parametrize("options", [(), ("--max-entries", "10")], ids=["whole", "part"])
     def test_goes_on(self, tmp_path: Path, opened: Opened, options: tuple[str, ...]) -> None:

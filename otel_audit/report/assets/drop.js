@@ -1,6 +1,6 @@
 // The original log, dropped on the page and verified whole, in this browser, a block at a time.
 
-import { findingList } from "./integrity.js";
+import { anchoredText, findingList } from "./integrity.js";
 import { byId, bytesText, el, plural } from "./dom.js";
 import { visible } from "./inert.js";
 import { Relation } from "./relation.js";
@@ -82,7 +82,7 @@ async function check(files, anchorText, carried, result) {
   const seconds = (performance.now() - began) / 1000;
   const found = relation.of(report);
   const errors = report.findings.some((finding) => finding.severity === "error");
-  const intact = report.anchorsMatched > 0 ? "Intact, anchored" : "Intact, unanchored";
+  const intact = `Intact, ${anchoredText(report.anchorsMatched > 0, anchors, report.head)}`;
   const verdict = !report.intact ? (errors ? "Not intact" : "Not provable") : found.title === "" ? intact : `${found.title} (${intact.toLowerCase()} by itself)`;
   const kind = report.intact ? found.kind : "bad";
   const head = report.head === null ? "" : `, head ${report.head.seq}:${report.head.hash}`;

@@ -79,11 +79,11 @@ export class Integrity {
       return;
     }
     const words = [
-      el("p", {}, `Your browser has just hashed all ${plural(report.entries, "entry", "entries")} again and followed the chain from the first to the last: none was changed, removed, added or moved${report.anchorsMatched > 0 ? "" : " before the end"}.`),
+      el("p", {}, `Your browser has just hashed all ${plural(report.entries, "entry", "entries")} again and followed the chain from the first to the last: none was changed, removed, added or moved${atEnd(report, anchors) ? "" : " before the end"}.`),
       ...anchoring(report, anchors),
       ...notes(report),
     ];
-    this.state("good", report.anchorsMatched > 0 ? "Intact, anchored" : "Intact, unanchored", words, list);
+    this.state("good", `Intact, ${anchoredText(report.anchorsMatched > 0, anchors, report.head)}`, words, list);
   }
 
   // What some lines of a larger log come to.
@@ -117,7 +117,7 @@ export class Integrity {
   told() {
     const { verification: said, made } = summary;
     const verdict = {
-      intact: said.anchored ? "intact, anchored" : "intact, unanchored",
+      intact: `intact, ${anchoredText(said.anchored, summary.anchors, said.head)}`,
       not_intact: "not intact",
       no_errors: "no errors, but not provable",
       unsupported: "of a version it does not know",
@@ -166,9 +166,19 @@ export class Integrity {
 const isToldBroken = () => summary.verification.status === "not_intact" || summary.verification.errors > 0;
 const toldErrors = () => summary.verification.findings.filter((finding) => finding.severity === "error");
 
+const lastOf = (anchors) => Math.max(0, ...anchors.map((anchor) => anchor.seq));
+const atEnd = (report, anchors) => report.anchorsMatched > 0 && lastOf(anchors) >= report.head.seq;
+
+// "anchored" alone where an anchor is of the last entry; of what is behind one it says nothing.
+export function anchoredText(anchored, anchors, head) {
+  if (!anchored) return "unanchored";
+  const last = lastOf(anchors);
+  return head !== null && last < head.seq ? `anchored up to entry ${count(last)}` : "anchored";
+}
+
 function anchoring(report, anchors) {
   if (report.anchorsMatched > 0) {
-    const last = Math.max(...anchors.map((anchor) => anchor.seq));
+    const last = lastOf(anchors);
     const behind = last < report.head.seq ? ` Nothing outside the file proves it complete behind entry ${count(last)}.` : "";
     return [el("p", {}, `It agrees with ${plural(report.anchorsMatched, "anchor")} from outside, up to entry ${count(last)}.${behind}`)];
   }
