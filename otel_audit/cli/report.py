@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             read += count
             shown(read, size)
 
-        write_report(
+        count = write_report(
             file,
             report,
             verdict.as_json(report, len(anchors)),
@@ -92,7 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
             trace_url=template,
             told=told,
         )
-    print(f"{visible(path_text(arguments.output))}: {plural(report.entries, 'entry', 'entries')}", flush=True)
+    told_of = plural(report.entries, "entry", "entries")
+    if selection:
+        told_of = f"{count:,} of {told_of}"
+    print(f"{visible(path_text(arguments.output))}: {told_of}", flush=True)
     return status.FOUND if report.errors else status.OK
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final
 
 from otel_audit import __version__
 from otel_audit.entry import MalformedLineError, parse_entry
 from otel_audit.line_form import format_time
 from otel_audit.log_files import find_log
+from otel_audit.report.carried import MAX_CARRIED_BYTES, carried
 from otel_audit.report.choice import choose
 from otel_audit.report.page import write_page
 from otel_audit.report.stretch import Reading, count_log, open_again
@@ -24,22 +23,10 @@ from otel_audit.selection import Selection
 from otel_audit.verify import VerifyReport
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.finding import REMEDIES
-from otel_audit.verify.segment import Segment, read_blocks
+from otel_audit.verify.segment import Segment
 
 DEFAULT_MAX_ENTRIES: Final = 20_000
-MAX_CARRIED_BYTES: Final = 256 << 20
-"""Of lines, before they are compressed: what a browser holds with ease."""
-
-_SEQ: Final = re.compile(rb'\n\{"seq":([0-9]{1,16}),')
 _WINDOW_BYTES: Final = 2 << 20  # holds a whole line, however long
-
-
-class Carried(NamedTuple):
-    """A line that the page carries, and where it stands: segment from 0, line from 1."""
-
-    segment: int
-    line_number: int
-    line: bytes
 
 
 def write_report(
@@ -54,8 +41,8 @@ def write_report(
     max_entries: int = DEFAULT_MAX_ENTRIES,
     trace_url: str | None = None,
     told: Callable[[int], None] | None = None,
-) -> None:
-    """Write the page of a log.
+) -> int:
+    """Write the page of a log, and return how many entries it tells of.
 
     Reads the log again, up to the lengths that were verified; memory grows with the entries that
     the page carries, and with the number of different names.
@@ -97,7 +84,7 @@ def write_report(
             found = {finding.seq for finding in report.findings if finding.seq is not None}
             known = set(latest) if wanted else found
             seqs = choose(itertools.chain(totals.seqs, found & known), latest, max_entries, neighbours=not wanted)
-            lines = _carried(segments, seqs)
+            lines = carried(segments, seqs, proven=proven)
             embedded["entries"] = len(lines)
             embedded["lines"] = [[line.segment, line.line_number] for line in lines]
             embedded["open"] = sorted(seqs.intersection(totals.open_seqs))
@@ -114,6 +101,7 @@ def write_report(
             **summarize(totals, reading.timeline, _told(verification, frozenset(totals.open_seqs) if wanted else None)),
         }
         write_page(file, title, summary, pieces)
+    return totals.entries
 
 
 def _unfinished(report: VerifyReport) -> frozenset[int]:
@@ -177,49 +165,3 @@ def _all_bytes(segments: Sequence[Segment]) -> Iterator[bytes]:
     for segment in segments:
         for offset in range(0, segment.size_bytes, 1 << 20):
             yield segment.read(offset, min(1 << 20, segment.size_bytes - offset))
-
-
-def _carried(segments: Sequence[Segment], seqs: frozenset[int]) -> list[Carried]:
-    """Return the lines with these ``seq``, in their order, as many as fit."""
-    found: dict[int, Carried] = {}
-    ordered = sorted(seqs)
-    room = MAX_CARRIED_BYTES
-    for index, segment in enumerate(segments):
-        number = 1
-        for block in read_blocks(segment):
-            if block.kind != "lines":
-                number += block.kind in ("end", "tail")
-                continue
-            data = b"\n%b\n" % block.data
-            lines = data.count(b"\n") - 1
-            for seq, start in _places(data, lines, ordered):
-                if seq in found:
-                    continue
-                line = data[start : data.index(b"\n", start)]
-                room -= len(line)
-                if room > 0:
-                    found[seq] = Carried(index, number + data.count(b"\n", 1, start), line)
-            number += lines
-    return [found[seq] for seq in ordered if seq in found]
-
-
-def _places(data: bytes, lines: int, ordered: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the ``seq`` of each line that is wanted, and where it begins.
-
-    Args:
-        data: Lines, an LF before and behind each.
-        lines: How many they are.
-        ordered: What is wanted, ascending.
-    """
-    first, last = _SEQ.match(data), _SEQ.match(data, data.rfind(b"\n", 0, -1))
-    if first is not None and last is not None and int(last[1]) - int(first[1]) == lines - 1:
-        # Most likely one line follows the other, and only those that are wanted have to be looked for.
-        low, high = bisect_left(ordered, int(first[1])), bisect_right(ordered, int(last[1]))
-        places = [(seq, data.find(b'\n{"seq":%d,' % seq) + 1) for seq in ordered[low:high]]
-        if all(start for _, start in places):
-            yield from places
-            return
-    wanted = set(ordered)
-    for match in _SEQ.finditer(data):
-        if int(match[1]) in wanted:
-            yield int(match[1]), match.start() + 1

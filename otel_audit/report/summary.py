@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from otel_audit import semconv
-from otel_audit.report.tally import OTHERS, RESULTS, Totals
 from otel_audit.report.timeline import Timeline
+from otel_audit.report.totals import NUL, OTHERS, RESULTS, Totals
 
 _MOST_ACTORS: Final = 60
 _MOST_EVENTS: Final = 40
@@ -29,13 +29,13 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
     actors = _leading((cell[0] for cell in tally.cells), tally.cells.values(), _MOST_ACTORS)
     events = _leading((cell[1] for cell in tally.cells), tally.cells.values(), _MOST_EVENTS)
     principals = _leading((flow[0] for flow in tally.flows), tally.flows.values(), _MOST_ACTORS)
+    actor_at, event_at, principal_at, result_at = map(_Places, (actors, events, principals, RESULTS))
     cells: Counter[tuple[int, int, int, int]] = Counter()
     for (actor, event, result, step), count in tally.cells.items():
-        cells[step, _index(actors, actor), _index(events, event), RESULTS.index(result)] += count
+        cells[step, actor_at[actor], event_at[event], result_at[result]] += count
     flows: Counter[tuple[int, int, int, int]] = Counter()
     for (principal, actor, event, result), count in tally.flows.items():
-        key = _index(principals, principal), _index(actors, actor), _index(events, event), RESULTS.index(result)
-        flows[key] += count
+        flows[principal_at[principal], actor_at[actor], event_at[event], result_at[result]] += count
     # Errors first: however many warnings stand before one, a page has it.
     findings = sorted(verification["findings"], key=lambda finding: finding["severity"] != "error")
     return {
@@ -55,7 +55,7 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         "principals": principals,
         "cells": [[*key, count] for key, count in sorted(cells.items())],
         "flows": [[*key, count] for key, count in sorted(flows.items())],
-        "targets": [[name, kind, count] for (name, kind), count in _most(tally.targets)],
+        "targets": [[*_target(key), count] for key, count in _most(tally.targets)],
         "services": _most(tally.services),
         "delegations": [[list(chain), count] for chain, count in _most(tally.delegations)],
         "decisions": _most(tally.decisions),
@@ -106,6 +106,11 @@ def _most(counts: Mapping[N, int]) -> list[tuple[N, int]]:
     return Counter(counts).most_common(_MOST_LISTED)
 
 
+def _target(key: str) -> tuple[str, str]:
+    kind, _, name = key.partition(NUL)
+    return name, kind
+
+
 def _leading(names: Iterable[str], counts: Iterable[int], most: int) -> list[str]:
     totals: Counter[str] = Counter()
     for name, count in zip(names, counts, strict=True):
@@ -114,5 +119,11 @@ def _leading(names: Iterable[str], counts: Iterable[int], most: int) -> list[str
     return [*leading, OTHERS] if len(totals) > len(leading) else leading
 
 
-def _index(names: list[str], name: str) -> int:
-    return names.index(name) if name in names else len(names) - 1
+class _Places(dict[str, int]):
+    """Where each of some names stands; whatever is not among them stands where the last does."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__((name, place) for place, name in enumerate(names))
+
+    def __missing__(self, name: str) -> int:
+        return len(self) - 1

@@ -9,7 +9,6 @@ from otel_audit.line_form import parse_time
 
 _MOST_BINS: Final = 90
 _SECOND: Final = 1_000_000_000
-_MINUTE: Final = 60 * _SECOND
 _STEPS_NS: Final = (
     *(factor * 10**power for power in (6, 7, 8) for factor in (1, 2, 5)),
     *(seconds * _SECOND for seconds in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)),
@@ -31,11 +30,6 @@ class Timeline:
     start_ns: int
     step_ns: int
     bins: int
-
-    @property
-    def prefix_chars(self) -> int:
-        """How much of a time's text tells its step, where the first one's start is whole minutes."""
-        return 16 if self.step_ns % _MINUTE == 0 else 19 if self.step_ns % _SECOND == 0 else 30
 
     def bin(self, time: str) -> int:
         """Return the step in which a time of the format lies."""

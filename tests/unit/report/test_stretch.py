@@ -13,8 +13,8 @@ import pytest
 from otel_audit.reader import verify_log
 from otel_audit.report import stretch
 from otel_audit.report.stretch import Range, Reading, count_log, open_again
-from otel_audit.report.tally import Totals
 from otel_audit.report.timeline import timeline
+from otel_audit.report.totals import Totals
 from otel_audit.selection import Selection
 from tests import logs
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from otel_audit.report.summary import summarize
-from otel_audit.report.tally import Totals
 from otel_audit.report.timeline import timeline
+from otel_audit.report.totals import Totals
 from tests import logs
 
 TIMELINE = timeline(logs.time_text(1), logs.time_text(60))

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_audit.report.tally import OTHERS, Tally, Totals
+from otel_audit.report.tally import Tally
 from otel_audit.report.timeline import timeline
+from otel_audit.report.totals import OTHERS, Totals
 from tests import logs
 
 TIMELINE = timeline(logs.time_text(1), logs.time_text(60))
@@ -15,7 +16,7 @@ def tallied(*entries: dict[str, Any], cut: int = 0) -> Totals:
     for stretch in (entries[:cut], entries[cut:]):
         tally = Tally(TIMELINE)
         for entry in stretch:
-            tally.add(entry)
+            tally.add([entry])
         if totals is None:
             totals = tally.totals()
         else:

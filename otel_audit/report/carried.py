@@ -1,0 +1,89 @@
+"""The lines that a page carries of a log that is longer than a page."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
+
+from otel_audit.verify.segment import Segment, read_blocks
+
+MAX_CARRIED_BYTES: Final = 256 << 20
+"""Of lines, before they are compressed: what a browser holds with ease."""
+
+_SEQ: Final = re.compile(rb'\{"seq":([0-9]{1,16}),')
+
+
+Found = tuple[int, int, bytes]
+"""The ``seq`` of a line that is wanted, how many lines stand before it in its block, and its bytes."""
+
+
+class Carried(NamedTuple):
+    """A line that the page carries, and where it stands: segment from 0, line from 1."""
+
+    segment: int
+    line_number: int
+    line: bytes
+
+
+def carried(segments: Sequence[Segment], seqs: Collection[int], *, proven: bool) -> list[Carried]:
+    """Return the lines with these ``seq``, in their order, as many as fit.
+
+    Reads all segments; memory grows with the lines that are found.
+
+    Args:
+        segments: The log, open.
+        seqs: Of the lines that are wanted.
+        proven: The verifier found each line to follow the one before.
+    """
+    found: dict[int, Carried] = {}
+    ordered, wanted = sorted(seqs), frozenset(seqs)
+    room = MAX_CARRIED_BYTES
+    for index, segment in enumerate(segments):
+        number = 1
+        for block in read_blocks(segment):
+            if block.kind != "lines":
+                number += block.kind in ("end", "tail")
+                continue
+            count, lines = _following(block.data, ordered) if proven else _any(block.data, wanted)
+            for seq, place, line in lines:
+                if seq in found:
+                    continue
+                room -= len(line)
+                if room > 0:
+                    found[seq] = Carried(index, number + place, line)
+            number += count
+    return [found[seq] for seq in ordered if seq in found]
+
+
+def _following(data: bytes, ordered: Sequence[int]) -> tuple[int, list[Found]]:
+    """Return what `_any` does of lines of which each follows the one before, sooner.
+
+    Args:
+        data: The lines, the last LF left off.
+        ordered: What is wanted, ascending.
+    """
+    first, last = _SEQ.match(data), _SEQ.match(data, data.rfind(b"\n") + 1)
+    if first is None or last is None:  # with white space
+        return _any(data, frozenset(ordered))
+    low, high = int(first[1]), int(last[1])
+    lines, at, start = [], low, 0
+    for seq in ordered[bisect_left(ordered, low) : bisect_right(ordered, high)]:
+        for _ in range(seq - at):
+            start = data.find(b"\n", start) + 1
+        at = seq
+        end = data.find(b"\n", start)
+        lines.append((seq, seq - low, data[start:] if end < 0 else data[start:end]))
+    return high - low + 1, lines
+
+
+def _any(data: bytes, wanted: Collection[int]) -> tuple[int, list[Found]]:
+    """Return how many lines there are, and those that are wanted."""
+    lines = data.split(b"\n")
+    found = []
+    for place, line in enumerate(lines):
+        match = _SEQ.match(line)
+        if match is not None and int(match[1]) in wanted:
+            found.append((int(match[1]), place, line))
+    return len(lines), found

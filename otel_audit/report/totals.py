@@ -1,0 +1,122 @@
+"""What a log, or a stretch of it, adds up to: who did what, how it went, when, and for whom.
+
+An action counts once: its outcome, or the one record that there is; an intent alone says that it
+began. How it went is one of `RESULTS`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+RESULTS: Final = ("success", "failure", "blocked", "unknown", "open")
+"""``blocked``: a decision kept it from running. ``open``: it began, and nothing says how it ended."""
+
+OTHERS: Final = "(others)"
+
+NUL: Final = "\0"
+REPLACED: Final = "\ufffd"
+"""What a browser shows for NUL."""
+
+MOST_LISTED: Final = 500
+"""Entries of the log about itself that are kept."""
+
+_LATEST: Final = "9999-12-31T23:59:59.999999999Z"
+
+Cell = tuple[str, str, str, int]
+"""Actor, event name, result, step of the timeline."""
+
+Flow = tuple[str, str, str, str]
+"""For whom, actor, event name, result."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """An entry of the log about itself."""
+
+    event_name: str
+    seq: int
+    time: str
+    attributes: dict[str, object]
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a log, or a stretch of it, adds up to.
+
+    Attributes:
+        first_time: The earliest ``time``; likewise ``last_time``.
+        cells: What the chart over time is made of.
+        targets: Each as its type, NUL, and its name: text is passed between processes at a third of
+            what pairs cost. NUL in a type is `REPLACED`.
+        delegations: Chains of actors, the principal first, by how many actions.
+        seqs: Of entries that an assessor looks at first: failures, blocks, losses.
+        intents: Those that wait for their outcome: record id to ``seq``, flow and step.
+        strays: Outcomes of intents that stand before the stretch: intent id to whether it matters.
+        actors: All of them, also those that are counted together.
+        open_seqs: Of the intents that have no outcome, once `finish` has counted them.
+    """
+
+    entries: int = 0
+    actions: int = 0
+    first_time: str = _LATEST
+    last_time: str = ""
+    cells: dict[Cell, int] = field(default_factory=dict)
+    flows: dict[Flow, int] = field(default_factory=dict)
+    targets: Counter[str] = field(default_factory=Counter)
+    services: dict[str, int] = field(default_factory=dict)
+    delegations: dict[tuple[str, ...], int] = field(default_factory=dict)
+    decisions: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    traces: set[str] = field(default_factory=set)
+    log_events: list[LogEvent] = field(default_factory=list)
+    log_event_counts: dict[str, int] = field(default_factory=dict)
+    seqs: list[int] = field(default_factory=list)
+    intents: dict[str, tuple[int, Flow, int]] = field(default_factory=dict)
+    strays: dict[str, bool] = field(default_factory=dict)
+    actors: set[str] = field(default_factory=set)
+    open_seqs: list[int] = field(default_factory=list)
+
+    def add(self, behind: Totals) -> None:
+        """Add what the stretch behind this one comes to."""
+        for intent_id, matters in behind.strays.items():
+            intent = self.intents.pop(intent_id, None)
+            if intent is not None and matters:
+                self.seqs.append(intent[0])
+        self.entries += behind.entries
+        self.actions += behind.actions
+        self.first_time = min(self.first_time, behind.first_time)
+        self.last_time = max(self.last_time, behind.last_time)
+        for name in ("cells", "flows", "targets", "services", "delegations", "decisions", "errors", "log_event_counts"):
+            _add_counts(getattr(self, name), getattr(behind, name))
+        self.traces |= behind.traces
+        self.actors |= behind.actors
+        self.log_events += behind.log_events[: MOST_LISTED - len(self.log_events)]
+        self.seqs += behind.seqs
+        self.intents |= behind.intents
+
+    def finish(self, unfinished: frozenset[int] | None = None) -> None:
+        """Count the intents that are still open; to be called once, behind the last entry.
+
+        Args:
+            unfinished: Those that are open in the whole log, where only a part of it was counted.
+        """
+        for seq, flow, step in self.intents.values():
+            if unfinished is not None and seq not in unfinished:
+                continue  # its outcome is in another part
+            cell = (*flow[1:], step)
+            self.open_seqs.append(seq)
+            self.cells[cell] = self.cells.get(cell, 0) + 1
+            self.flows[flow] = self.flows.get(flow, 0) + 1
+            self.actions += 1
+            self.seqs.append(seq)
+        self.intents.clear()
+
+
+def _add_counts(counts: dict[T, int], more: Mapping[T, int]) -> None:
+    for name, number in more.items():
+        counts[name] = counts.get(name, 0) + number
