@@ -44,9 +44,8 @@ def check_instrumentation(program: Program, environ: Mapping[str, str]) -> Itera
     script = program.script
     if script is not None and not os.path.exists(script):
         yield Check("environment", "problem", script, "expected the program's file, got a path where there is none")
-    if found["absent"] is not None:
-        text = "expected the program's module, got a name that is found nowhere"
-        yield Check("environment", "problem", found["absent"], text)
+    elif found["start_error"] is not None:
+        yield Check("environment", "problem", program.name, found["start_error"])
     yield check_start(program, environ, started=found["started"])
     yield from _frameworks(program, environ, found)
     yield from _functions(found["functions"])

@@ -36,6 +36,7 @@ def survey(arguments: Sequence[str]) -> dict[str, Any]:
         from otel_audit.instrument import instrumentor
     except ModuleNotFoundError as error:
         return {**_versions(), "lacks": error.name}
+    from otel_audit.doctor.startable import start_error
     from otel_audit.instrument.frameworks import FRAMEWORKS, load_framework
 
     sys.orig_argv[1:] = arguments or ["-m", "__main__"]  # where the program's folder is looked for
@@ -54,7 +55,7 @@ def survey(arguments: Sequence[str]) -> dict[str, Any]:
         "started": STARTED in os.environ,
         "asked_frameworks": asked_frameworks(),
         "frameworks": frameworks,
-        "absent": _absent_module(arguments),
+        "start_error": start_error(arguments),
         "functions": [{"name": name, "error": _function_error(name)} for name in words(OTEL_AUDIT_FUNCTIONS)],
     }
 
@@ -96,15 +97,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _absent_module(arguments: Sequence[str]) -> str | None:
-    """Return the module that is to be run, where its top-level package is nowhere. Imports nothing."""
-    from otel_audit.instrument.command_line import read_command_line
-    from otel_audit.instrument.source import find_module
-
-    run = read_command_line(arguments)
-    return run.name if run.kind == "module" and find_module(run.name.partition(".")[0]) is None else None
 
 
 def _function_error(text: str) -> str | None:

@@ -16,6 +16,8 @@ from otel_audit.errors import AuditConfigError
 from otel_audit.instrument.command_line import read_command_line
 
 _PYTHON: Final = re.compile(r"(python|pypy)[0-9.]*(\.exe)?\Z")
+_BESIDE: Final = re.compile(r'"\$\(dirname (?:-- )?"\$\(realpath (?:-- )?"\$0"\)"\)"')
+"""The script's own folder, links followed, as the scripts of a relocatable environment spell it for ``sh``."""
 _LINE_BYTES: Final = 4096
 _ENV_FLAGS: Final = "0ivC:P:S:u:"
 _ENV_OPTIONS: Final = ("chdir=", "debug", "ignore-environment", "split-string=", "unset=")
@@ -37,6 +39,11 @@ class Program:
     arguments: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     loses_path: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path of the file, or the name of the module, that is run; empty where it is code, or what is typed in."""
+        return read_command_line(self.arguments).name
 
     @property
     def script(self) -> str | None:
@@ -118,7 +125,9 @@ def _started_by(script: str) -> tuple[list[str], bool]:
     words = head[0][2:].strip().split(None, -1 if sys.platform == "darwin" else 1)
     try:
         if words and os.path.basename(words[0]) == "sh" and len(head) > 1 and head[1].startswith("'''exec' "):
-            words = shlex.split(head[1].removeprefix("'''exec' "))  # a path too long for the first line
+            # a path too long for the first line, or one beside the script, wherever that lies
+            folder = shlex.quote(os.path.dirname(os.path.realpath(script)))
+            words = shlex.split(_BESIDE.sub(lambda _: folder, head[1].removeprefix("'''exec' ")))
             return words[: words.index("$0")], False
         if words and os.path.basename(words[0]) == "env":
             return _behind_env(words[1:])

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import ast
 import os
+import pkgutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Final
 
 from otel_audit.instrument.command_line import read_command_line
 
-_REBINDS: Final = frozenset(
+REBINDS: Final = frozenset(
     ("__dict__", "__setattr__", "eval", "exec", "globals", "locals", "modules", "setattr", "vars")
 )
 """Where one of these is used, a name can get another value than the one that stands there."""
@@ -71,7 +72,7 @@ def literal_types(spec: ModuleSpec) -> dict[str, str]:
     """
     tree = _parse(spec)
     bound, handed, literals = Counter(_bound(tree)), set(_handed(tree)), list(_literals(tree.body, ""))
-    if not _REBINDS.isdisjoint(_used(tree)):
+    if not REBINDS.isdisjoint(_used(tree)):
         return {}
     assigned = Counter(name.rpartition(".")[2] for name, _ in literals)
     return {
@@ -80,6 +81,17 @@ def literal_types(spec: ModuleSpec) -> dict[str, str]:
         for *owners, last in [name.split(".")]
         if bound[last] == assigned[last] and all(bound[owner] == 1 and owner not in handed for owner in owners)
     }
+
+
+def used_names(spec: ModuleSpec) -> set[str]:
+    """Return the names and attributes that a module's source uses anywhere, and what it imports.
+
+    Raises:
+        UnknownNamesError: It has no Python source.
+    """
+    tree = _parse(spec)
+    imported = (node.name.rpartition(".")[2] for node in ast.walk(tree) if isinstance(node, ast.alias))
+    return {*_used(tree), *imported}
 
 
 def program_folder() -> str:
@@ -110,10 +122,24 @@ def _find(name: str, search: Sequence[str] | None) -> ModuleSpec | None:
         return module.__spec__
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        spec: ModuleSpec | None = None if find is None else find(name, search, None)
+        try:
+            spec: ModuleSpec | None = None if find is None else find(name, search, None)
+        except KeyError:  # of a namespace package, in a package that is not imported
+            spec = _namespace(name, search or ())
         if spec is not None:
             return spec
     return None
+
+
+def _namespace(name: str, search: Iterable[str]) -> ModuleSpec | None:
+    folders: list[str] = []
+    for folder in search:
+        finder = pkgutil.get_importer(folder)
+        part = None if finder is None else finder.find_spec(name, None)
+        folders += (part and part.submodule_search_locations) or ()
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = folders
+    return spec if folders else None
 
 
 def _parse(spec: ModuleSpec) -> ast.Module:

@@ -100,16 +100,44 @@ def test_no_function(folder: Path, name: str, state: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "states"),
-    [("nosuchmodule", ["problem"]), ("nosuch.module", ["problem"]), ("shop", []), ("shop.nosuch", []), ("json", [])],
+    ("arguments", "subject", "states"),
+    [
+        (("-m", "nosuchmodule"), "nosuchmodule", ["problem"]),
+        (("-m", "nosuch.module"), "nosuch.module", ["problem"]),
+        (("-m", "shop"), "shop", ["problem"]),
+        (("-m", "shop.nosuch"), "shop.nosuch", ["problem"]),
+        (("-m", "shop.orders"), "shop.orders", []),
+        (("-m", "json.tool"), "json.tool", []),
+        (("shop",), "shop", ["problem"]),
+        (("nosuch.py",), "nosuch.py", ["problem"]),
+        (("shop/orders.py",), "shop/orders.py", []),
+    ],
 )
-def test_module(folder: Path, module: str, states: list[str]) -> None:
-    """A program that is a module of a package that is nowhere is a problem; no package is imported for that."""
+def test_program_that_cannot_start(folder: Path, arguments: tuple[str, ...], subject: str, states: list[str]) -> None:
+    """A file, folder or module that Python cannot start is a problem; no package is imported for that."""
     (folder / "shop").mkdir()
     (folder / "shop" / "__init__.py").write_text("open('ran', 'w')")
-    checks = found(Program(sys.executable, ("-m", module, "argument")), OTEL_AUDIT_FILE="audit.jsonl")
-    assert [state for state, subject, _ in told(checks, "environment") if subject == module] == states
+    (folder / "shop" / "orders.py").write_text("open('ran', 'w')")
+    checks = found(Program(sys.executable, (*arguments, "argument")), OTEL_AUDIT_FILE="audit.jsonl")
+    assert [state for state, about, _ in told(checks, "environment") if about == subject] == states
     assert not (folder / "ran").exists()
+
+
+def test_module_is_looked_at_as_such(folder: Path) -> None:
+    """A module that is run is found in its package, and no function can be named in it: it is not imported."""
+    (folder / "shop" / "till").mkdir(parents=True)
+    for name in ("orders.py", "till/__init__.py", "till/__main__.py"):
+        (folder / "shop" / name).write_text("def pay(): ...")
+    names = ("shop.orders", "shop.till", "shop.till.__main__")
+    variables = {"OTEL_AUDIT_FILE": "a.jsonl", "OTEL_AUDIT_FUNCTIONS": ",".join(f"{name}:pay" for name in names)}
+    for run, expected in (
+        ("shop.orders", ["problem", "ok", "ok"]),
+        ("shop.till", ["ok", "ok", "problem"]),
+        ("shop.till.__main__", ["ok", "ok", "problem"]),
+    ):
+        checks = found(Program(sys.executable, ("-m", run)), **variables)
+        assert [state for state, _, _ in told(checks, "functions")] == expected
+        assert "problem" not in [state for state, _, _ in told(checks, "environment")]
 
 
 def test_framework(checks: list[Check]) -> None:

@@ -74,6 +74,27 @@ def test_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> N
     assert found.interpreter in (sys.executable, str(tmp_path / "python3"))
 
 
+BESIDE = "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'{name}' \"$0\" \"$@\"\n' '''\n"
+
+
+@pytest.mark.parametrize("way", ["path", "link", "name", "relative"])
+def test_script_of_a_relocatable_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A script that looks for its interpreter beside itself is run by that one, by whatever way it is called."""
+    folder = tmp_path / "it's $HOME" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to(sys.executable)
+    path = script(folder, "serve", BESIDE.format(name="python") + "import sys\nprint(sys.executable, sys.argv[0])\n")
+    (tmp_path / "link").symlink_to(path)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    called = {"path": path, "link": str(tmp_path / "link"), "name": "serve", "relative": "it's $HOME/bin/serve"}[way]
+    done = subprocess.run([called], capture_output=True, text=True, check=True, timeout=60)
+    found = find_program([called, "app:app"])
+    assert found.arguments[1:] == ("app:app",)
+    assert f"{found.interpreter} {found.script}\n" == done.stdout
+    assert found.interpreter == str(folder / "python")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -82,6 +103,7 @@ def test_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str) -> N
         "",
         "#!/bin/sh\n'''exec' /bin/cat\n",
         "#!/bin/sh\n'''exec' '/usr/bin/python3 \"$0\"\n",
+        BESIDE.format(name="perl"),
         "#!/usr/bin/env\n",
         "#!/usr/bin/env -S\n",
         "#!/usr/bin/env --no-such-option python3\n",

@@ -74,6 +74,17 @@ def test_finds_modules_without_importing_them(folder: Path) -> None:
     assert "bazaar" not in sys.modules
 
 
+def test_namespace_packages_in_a_package(folder: Path) -> None:
+    """A module is found where folders without an ``__init__.py`` lie between it and a package that is not imported."""
+    (folder / "bazaar" / "loose" / "looser").mkdir(parents=True)
+    (folder / "bazaar" / "loose" / "looser" / "till.py").touch()
+    spec = find_module("bazaar.loose.looser.till")
+    assert spec is not None
+    assert spec.origin == str(folder / "bazaar" / "loose" / "looser" / "till.py")
+    assert find_module("bazaar.loose.nothing") is None
+    assert "bazaar" not in sys.modules
+
+
 @pytest.mark.parametrize("name", ["bazar", "bazaar.order", "bazaar.orders.f", "os.path.join"])
 def test_what_is_no_module(folder: Path, name: str) -> None:
     """A name that is misspelt, or no module's, is found nowhere."""
