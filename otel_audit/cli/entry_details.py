@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from otel_audit import semconv
 from otel_audit.cli.entry_line import as_line
 from otel_audit.cli.entry_text import labelled
+from otel_audit.cli.text import plural
 from otel_audit.entry import Entry
 from otel_audit.log_files import STDIN
 from otel_audit.query.context import search_around
+from otel_audit.query.latest import place_of_latest
 from otel_audit.query.linked import BEGIN, head_of, link_fault, own_fault
 from otel_audit.query.stdin_copy import copied_stdin
+from otel_audit.query.temporary_folder import temporary_folder
 from otel_audit.reader import open_segments, read_log
 from otel_audit.selection import Selection
 from otel_audit.verify.declared import Declared, find_declaration
+from otel_audit.verify.segment import read_blocks
 
 
 def details(path: str, selection: Selection, wanted: Callable[[Entry], bool]) -> Iterator[tuple[Entry, Iterable[str]]]:
@@ -29,8 +31,8 @@ def details(path: str, selection: Selection, wanted: Callable[[Entry], bool]) ->
         wanted: What is.
     """
     if path == STDIN:
-        with tempfile.TemporaryDirectory(prefix="otel-audit-") as folder:
-            yield from details(str(copied_stdin(Path(folder))), selection, wanted)
+        with temporary_folder() as folder:
+            yield from details(str(copied_stdin(folder)), selection, wanted)
         return
     with contextlib.ExitStack() as stack:
         declared = find_declaration(open_segments(path, stack))[1]
@@ -50,7 +52,7 @@ def details(path: str, selection: Selection, wanted: Callable[[Entry], bool]) ->
 
 
 def _lines(path: str, before: Entry | None, entry: Entry, after: Entry | None, declared: Declared) -> Iterator[str]:
-    yield labelled("check", "; ".join(_check(before, entry, after, declared)))
+    yield labelled("check", "; ".join(_check(path, before, entry, after, declared)))
     if before is not None:
         yield labelled("before", as_line(before))
     if after is not None:
@@ -59,7 +61,7 @@ def _lines(path: str, before: Entry | None, entry: Entry, after: Entry | None, d
         yield labelled(label, as_line(other))
 
 
-def _check(before: Entry | None, entry: Entry, after: Entry | None, declared: Declared) -> Iterator[str]:
+def _check(path: str, before: Entry | None, entry: Entry, after: Entry | None, declared: Declared) -> Iterator[str]:
     fault = own_fault(entry, declared)
     if declared.mode == "none":
         yield "no hash: the log is kept in integrity mode none"
@@ -72,10 +74,31 @@ def _check(before: Entry | None, entry: Entry, after: Entry | None, declared: De
         follows = "first of the log" if before is None else f"follows #{before.seq}"
         yield follows if fault is None else f"DOES NOT FOLLOW THE ENTRY BEFORE: {fault}"
     if after is None:
-        yield "last of the log"
+        yield _end(path, entry)
     else:
         fault = link_fault(after, head_of(entry), declared.mode)
         yield f"#{after.seq} follows it" if fault is None else f"THE ENTRY BEHIND DOES NOT FOLLOW: {fault}"
+
+
+def _end(path: str, entry: Entry) -> str:
+    """Say what stands behind the last entry."""
+    length, whole = 0, False
+    with contextlib.ExitStack() as stack:
+        segments = open_segments(path, stack)
+        place = place_of_latest(segments, Selection(), 1)
+        for segment in segments:
+            start = 0
+            if segment.number == place.number:
+                start = place.offset + len(entry.raw) + 1
+                if segment.read(place.offset, start - place.offset) != entry.raw + b"\n":
+                    break  # others came since it was found
+            if segment.number >= place.number:
+                length += segment.size_bytes - start
+                whole |= any(block.kind in ("lines", "end") for block in read_blocks(segment, start))
+    if whole:
+        return f"UNREADABLE BEHIND IT: expected an entry, or the end of the log, got {plural(length, 'byte')}"
+    unended = f", but for {plural(length, 'byte')} of a line without its end" if length else ""
+    return f"last of the log{unended}"
 
 
 def _other_half(path: str, entry: Entry) -> Iterator[tuple[str, Entry]]:

@@ -6,7 +6,8 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from otel_audit.cli import status
@@ -17,10 +18,11 @@ from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import path_text, tell
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditVerifyError
-from otel_audit.log_files import STDIN, find_log
+from otel_audit.log_files import STDIN, LogFiles, find_log
 from otel_audit.query.follow import Break, Follower
-from otel_audit.query.latest import place_of_latest
+from otel_audit.query.latest import Place, place_of_latest
 from otel_audit.verify.declared import find_declaration
+from otel_audit.verify.segment import Segment
 
 SUMMARY: Final = "show the end of an audit log, and follow it, verifying as it grows"
 DESCRIPTION: Final = """\
@@ -40,6 +42,8 @@ exit status:
   130  Ctrl-C, and the chain held"""
 
 POLL_SECONDS: Final = 0.25
+_LAST_ENTRIES: Final = 1000
+"""So many are looked at after Ctrl-C: those that came since the last look, not all of a long log."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +81,12 @@ def follow(arguments: argparse.Namespace, wait: Callable[[], bool] | None) -> in
             raise AuditVerifyError(f"{log.path}: expected a log, got no such file")
         place = place_of_latest(segments, selection, arguments.lines)
         declared = find_declaration(segments)[1]
+        ends = _ends(segments)
+    follower = Follower(log, place, declared, wait, ends=None if wait else ends)
     broken = False
     colour = stdout_is_coloured()
     try:
-        for each in Follower(log, place, declared, wait).run():
+        for each in follower.run():
             if isinstance(each, Break):
                 broken = True
                 _flush()
@@ -89,8 +95,31 @@ def follow(arguments: argparse.Namespace, wait: Callable[[], bool] | None) -> in
                 _print(each, arguments.format, colour=colour)
     except KeyboardInterrupt:
         if not broken:
-            raise
+            if (left := _left(log, follower.place)) is None:
+                raise
+            broken = True
+            _flush()
+            _shout(left)
     return status.FOUND if broken else status.OK
+
+
+def _left(log: LogFiles, place: Place) -> Break | None:
+    """Return what breaks the chain behind the place where a follower was interrupted, not far behind.
+
+    Judged as it is at one moment, at which no writer is in the middle of a line: a line without its end is no break.
+    """
+    with contextlib.ExitStack() as stack:
+        segments = log.open(stack, patient=False)
+        declared = find_declaration(segments)[1]
+        ends = _ends(segments)
+    if place.number not in ends:
+        return None
+    last = islice(Follower(log, place, declared, ends=ends).run(), _LAST_ENTRIES)
+    return next((each for each in last if isinstance(each, Break)), None)
+
+
+def _ends(segments: Iterable[Segment]) -> dict[int, int]:
+    return {segment.number: segment.size_bytes for segment in segments}
 
 
 def _print(entry: Entry, form: str, *, colour: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import BinaryIO, Final, NamedTuple
 
 from otel_audit import semconv
@@ -17,7 +17,7 @@ from otel_audit.log_files import LogFiles
 from otel_audit.query.latest import Place
 from otel_audit.query.linked import BEGIN, Fault, head_of, link_fault, own_fault
 from otel_audit.segment_name import segment_name
-from otel_audit.verify.declared import Declared
+from otel_audit.verify.declared import Declared, declared_by
 from otel_audit.verify.seal import split_seal
 
 _READ_BYTES: Final = 1 << 16
@@ -49,15 +49,28 @@ class Follower:
         log: Where it lies.
         place: Where to begin: the first line there need not follow anything, but where it is
             the first of the log.
-        declared: What the log says of itself.
+        declared: What the log says of itself. Where it says nothing yet, its first ``opened`` does when it comes.
         wait: Called when nothing more is there; returns False to end. None: end at once.
+        ends: How many bytes to read, by the number of each segment; None: all, as they come.
+
+    Attributes:
+        place: Up to where all is judged: a line that is none, and waits for an entry that declares it, is not.
     """
 
-    def __init__(self, log: LogFiles, place: Place, declared: Declared, wait: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        log: LogFiles,
+        place: Place,
+        declared: Declared,
+        wait: Callable[[], bool] | None = None,
+        *,
+        ends: Mapping[int, int] | None = None,
+    ) -> None:
+        self.place = place
         self._log = log
-        self._place = place
         self._declared = declared
         self._wait = wait
+        self._ends = ends
         self._before: Head | None = BEGIN if place == Place(1, 0) else None
         self._rotated = False
         self._fragment: _Fragment | None = None
@@ -68,8 +81,8 @@ class Follower:
         Raises:
             AuditVerifyError: A file cannot be read.
         """
-        number, offset = self._place
         while True:
+            number, offset = self.place
             path = str(self._log.folder / segment_name(self._log.first_name, number))
             self._rotated = False
             try:
@@ -86,7 +99,7 @@ class Follower:
                 missing = segment_name(self._log.first_name, number + 1)
                 yield Break(path, end, None, f"expected the segment {missing} behind it, got no such file")
                 self._before = None
-            number, offset = following, 0
+            self.place = Place(following, 0)
 
     def _segment(
         self, file: BinaryIO, path: str, number: int, offset: int
@@ -96,26 +109,29 @@ class Follower:
         rest = b""
         looked_again = False
         while True:
-            data = file.read(_READ_BYTES)
+            end = offset + len(rest)
+            data = file.read(_READ_BYTES if self._ends is None else max(0, min(_READ_BYTES, self._ends[number] - end)))
             if data:
                 looked_again = False
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
-                    yield from self._line(line, path, offset)
+                    yield from self._line(line, path, number, offset)
                     offset += len(line) + 1
+                    if self._fragment is None:
+                        self.place = Place(number, offset)
                 if len(rest) > MAX_LINE_BYTES:
                     self._fragment_at(path, offset).add(rest, whole=False)
                     offset, rest = offset + len(rest), b""
                 continue
-            if (told := _gone(file, path, offset + len(rest))) is not None:
+            if (told := _gone(file, path, end)) is not None:
                 yield Break(path, offset, None, told)
                 return None, offset
-            following = min((other for other in self._log.numbers() if other > number), default=None)
+            numbers = self._log.numbers() if self._ends is None else self._ends
+            following = min((other for other in numbers if other > number), default=None)
             if following is not None:
-                end = offset + len(rest)
                 if self._rotated:
                     return following, end
-                if _size(self._log, following) and looked_again:
+                if self._size(following) and looked_again:
                     if rest:
                         self._fragment_at(path, offset).add(rest, whole=False)
                     return following, end
@@ -127,7 +143,7 @@ class Follower:
                 return None, offset
             looked_again = False
 
-    def _line(self, line: bytes, path: str, offset: int) -> Iterator[Entry | Break]:
+    def _line(self, line: bytes, path: str, number: int, offset: int) -> Iterator[Entry | Break]:
         fragment = self._fragment
         entry = None
         if fragment is None or not fragment.unfinished:
@@ -143,6 +159,8 @@ class Follower:
             self._fragment = None
         elif entry.event_name == semconv.LOG_RECOVERED and self._before is not None:
             yield Break(path, offset, entry.seq, str(Fault("what it says was found before it", "none")))
+        if self._declared.place is None and entry.event_name == semconv.LOG_OPENED:
+            self._declared = declared_by(line, (number - 1, offset)) or self._declared
         fault = own_fault(entry, self._declared)
         if fault is None and self._before is not None:
             fault = link_fault(entry, self._before, self._declared.mode)
@@ -151,6 +169,14 @@ class Follower:
         self._before = head_of(entry)
         self._rotated = entry.event_name == semconv.LOG_ROTATED
         yield entry
+
+    def _size(self, number: int) -> int:
+        if self._ends is not None:
+            return self._ends[number]
+        try:
+            return os.stat(self._log.folder / segment_name(self._log.first_name, number)).st_size
+        except FileNotFoundError:
+            return 0
 
     def _fragment_at(self, path: str, offset: int) -> _Fragment:
         if self._fragment is None:
@@ -206,10 +232,3 @@ def _gone(file: BinaryIO, path: str, read: int) -> str | None:
     if not os.path.samestat(opened, named):
         return "expected the file that was read, got another of this name"
     return None
-
-
-def _size(log: LogFiles, number: int) -> int:
-    try:
-        return os.stat(log.folder / segment_name(log.first_name, number)).st_size
-    except FileNotFoundError:
-        return 0

@@ -83,6 +83,17 @@ def find_declaration(segments: Iterable[Segment]) -> tuple[Stated | None, Declar
     return stated, edited or _UNDECLARED
 
 
+def declared_by(line: bytes, place: tuple[int, int]) -> Declared | None:
+    """Return what a line declares, as `find_declaration` takes it; None: it is no ``opened`` of this version.
+
+    Args:
+        line: Its bytes without LF.
+        place: Segment (from 0) and offset.
+    """
+    declared = _declaration(line, place)[0]
+    return None if declared is None or declared.version not in (None, semconv.FORMAT_VERSION) else declared
+
+
 def _stated(line: bytes, number: int, offset: int) -> Stated | None:
     try:
         members = orjson.loads(line)

@@ -32,8 +32,11 @@ class Screen:
         self.err = ""
 
     def run(self, *arguments: str) -> int:
-        """Run a command; nothing it writes is a traceback."""
-        exit_status = main(arguments)
+        """Run a command, and keep what it writes."""
+        return self.keep(main(arguments))
+
+    def keep(self, exit_status: int) -> int:
+        """Keep what was written up to now; nothing of it is a traceback."""
         self.raw, err = self._capture.readouterr()
         self.out, self.err = self.raw.decode(), err.decode()
         assert "Traceback" not in self.err

@@ -216,6 +216,28 @@ class TestDetails:
         screen.show(SOUND, "--seq", "10")
         assert "check      hash right; follows #9; last of the log" in screen.out
 
+    @pytest.mark.parametrize("name", ["audit.jsonl", "audit.000002.jsonl"])
+    @pytest.mark.parametrize(
+        ("rest", "said"),
+        [
+            (b"", "last of the log"),
+            (b"garbage\n", "UNREADABLE BEHIND IT: expected an entry, or the end of the log, got 8 bytes"),
+            (b"\n", "UNREADABLE BEHIND IT: expected an entry, or the end of the log, got 1 byte"),
+            (
+                b"x" * 2_000_000 + b"\nx",
+                "UNREADABLE BEHIND IT: expected an entry, or the end of the log, got 2,000,002 bytes",
+            ),
+            (b'{"seq":11', "last of the log, but for 9 bytes of a line without its end"),
+        ],
+    )
+    def test_no_entry_behind(self, rest: bytes, said: str, name: str, tmp_path: pathlib.Path, screen: Screen) -> None:
+        """An entry is the last of the log only where no lines that are none stand behind it."""
+        (tmp_path / "audit.jsonl").write_bytes(pathlib.Path(SOUND).read_bytes())
+        with (tmp_path / name).open("ab") as file:
+            file.write(rest)
+        assert screen.show(str(tmp_path), "--seq", "10") == 0
+        assert f"    check      hash right; follows #9; {said}\n" in screen.out
+
     def test_forged(self, tmp_path: pathlib.Path, screen: Screen) -> None:
         """A wrong hash and a missing neighbour are said in capitals."""
         lines = pathlib.Path(SOUND).read_bytes().split(b"\n")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,16 +26,50 @@ from otel_audit.reader import open_segments, read_log, verify_log
 from otel_audit.selection import Selection
 from otel_audit.verify.declared import Declared
 from tests import logs
-from tests.unit.cli.reading import ROOT, SOUND, Screen, evil_entry, is_inert, on_terminal, once, write_log
+from tests.unit.cli import reading
+from tests.unit.cli.reading import ROOT, SOUND, evil_entry, is_inert, on_terminal, once, write_log
 
 LOGS = Path(SOUND).parents[1]
 CHAIN_FAULTS = {"edited", "gap", "reordered", "inserted", "forked", "duplicate", "malformed", "mac_missing"}
+
+
+class Screen(reading.Screen):
+    """Follows a log in this process, too."""
+
+    def follow(self, *words: str | Callable[[], object]) -> int:
+        """Run ``tail`` with the words that are text, while the others are done one by one; return the exit status."""
+        arguments = options(*(word for word in words if isinstance(word, str)))
+        try:
+            exit_status = tail.follow(arguments, once([word for word in words if not isinstance(word, str)]))
+        except KeyboardInterrupt:
+            exit_status = status.INTERRUPTED
+        return self.keep(exit_status)
 
 
 @pytest.fixture
 def screen(capfdbinary: pytest.CaptureFixture[bytes]) -> Screen:
     """Run commands in this process."""
     return Screen(capfdbinary)
+
+
+def declaring(fragment: bytes, offset: int) -> logs.Members:
+    """Return the attributes of an entry that declares a fragment."""
+    return {
+        "audit.fragment.offset": offset,
+        "audit.fragment.length": len(fragment),
+        "audit.fragment.sha256": hashlib.sha256(fragment).hexdigest(),
+    }
+
+
+def interrupted(step: Callable[[], object], at_once: bool) -> list[Callable[[], object]]:
+    """Return a step, and Ctrl-C: before its work can be read, or afterwards."""
+
+    def press() -> None:
+        if at_once:
+            step()
+        raise KeyboardInterrupt
+
+    return [press] if at_once else [step, press]
 
 
 def options(*arguments: str) -> argparse.Namespace:
@@ -245,11 +281,7 @@ class TestFollow:
         """What a crash left is no break where the next entry declares just that."""
         fragment = b'{"seq":4,"time'
         offset = growing.path.stat().st_size
-        told = {
-            "audit.fragment.offset": offset,
-            "audit.fragment.length": len(fragment),
-            "audit.fragment.sha256": hashlib.sha256(fragment).hexdigest(),
-        }
+        told = declaring(fragment, offset)
         before = logs.hash_of(growing.lines[2])
         for length, expected in ((len(fragment), [1, 2, 3, 4]), (len(fragment) - 1, None)):
             growing.path.write_bytes(logs.join(growing.lines[:3]))
@@ -268,19 +300,86 @@ class TestFollow:
         found = growing.follow(*steps, growing.append(b"\n" + logs.join(growing.lines[3:4])))
         assert found == [1, 2, 3, "expected an entry, got 2800000 bytes that are none", 4]
 
-    @pytest.mark.parametrize("broken", [False, True])
-    def test_ctrl_c(self, broken: bool, growing: Growing) -> None:
+    @pytest.mark.parametrize(("mode", "key"), [("chain", None), ("chain", b"k" * 32), ("hash", None), ("none", None)])
+    def test_begun_empty(self, mode: str, key: bytes | None, growing: Growing, screen: Screen) -> None:
+        """A log that is still empty says what it is when its first line comes, and is held to that."""
+        lines = logs.log(5, mode=mode, key=key)
+        growing.path.write_bytes(b"")
+        steps = [growing.append(data) for data in (lines[0][:100], lines[0][100:] + b"\n", logs.join(lines[1:4]))]
+        assert screen.follow(str(growing.path), *steps) == status.OK
+        assert (screen.out.count("\n"), screen.err) == (4, "")
+        growing.path.write_bytes(b"")
+        assert screen.follow(str(growing.path), growing.append(logs.join(lines[:2] + lines[3:]))) == status.FOUND
+        assert "expected seq 3, got seq 4" in screen.err
+        assert screen.err.count("\n") == 1
+
+    def test_begun_empty_and_recovered(self, growing: Growing, screen: Screen) -> None:
+        """A first line that a crash tore, and that the next writer declares, is no break either."""
+        fragment = b'{"seq":1'
+        growing.path.write_bytes(fragment)
+        line = logs.seal(logs.opened(**declaring(fragment, 0)))
+        assert screen.follow(str(growing.path), growing.append(b"\n" + line + b"\n")) == status.OK
+        assert screen.err == ""
+
+    @pytest.mark.parametrize("rest", [b"garbage\n", b"\n", b"garbage\ntorn", b"x" * 1_100_000])
+    @pytest.mark.parametrize("at_once", [False, True])
+    def test_ctrl_c_behind_what_is_no_entry(self, rest: bytes, at_once: bool, growing: Growing, screen: Screen) -> None:
+        """What is no entry, and declared by none, is told when Ctrl-C ends it, whether it was read before or not."""
+        end = growing.path.stat().st_size
+        assert screen.follow("-n1", str(growing.path), *interrupted(growing.append(rest), at_once)) == status.FOUND
+        assert f"THE CHAIN BREAKS HERE: {growing.path}: at byte {end}: expected an entry, got" in screen.err
+
+    def test_ctrl_c_with_entries_to_show(self, growing: Growing, screen: Screen) -> None:
+        """What broke behind entries that came just before Ctrl-C is told, too."""
+        steps = interrupted(growing.append(logs.join([*growing.lines[3:5], b"garbage"])), at_once=True)
+        assert screen.follow(str(growing.path), *steps) == status.FOUND
+        assert "expected an entry, got 7 bytes that are none" in screen.err
+
+    @pytest.mark.parametrize("cut", [1, 100, None])
+    @pytest.mark.parametrize("at_once", [False, True])
+    def test_ctrl_c_in_the_middle_of_a_line(
+        self, cut: int | None, at_once: bool, growing: Growing, screen: Screen
+    ) -> None:
+        """A line without its end, which may be written just then, is no break when Ctrl-C comes."""
+        steps = interrupted(growing.append(growing.lines[3][:cut]), at_once)
+        assert screen.follow(str(growing.path), *steps) == status.INTERRUPTED
+        assert screen.err == ""
+
+    def test_ctrl_c_while_a_fragment_is_declared(self, growing: Growing, screen: Screen) -> None:
+        """A fragment is no break where the entry that declares it is being written when Ctrl-C comes."""
+        fragment = b'{"seq":4,"time'
+        told = declaring(fragment, growing.path.stat().st_size)
+        line = logs.seal(logs.log_entry(4, "audit.log.recovered", **told), logs.hash_of(growing.lines[2])) + b"\n"
+        with growing.path.open("ab", buffering=0) as file:
+
+            def begin() -> None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                file.write(fragment + b"\n" + line[:50])
+
+            def finish() -> None:
+                file.write(line[50:])
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+            writer = threading.Thread(target=finish)
+            found = screen.follow(str(growing.path), begin, *interrupted(writer.start, at_once=True))
+            writer.join()
+        assert (found, screen.err) == (status.INTERRUPTED, "")
+
+    @pytest.mark.parametrize("broken", [None, "before", "then"])
+    def test_ctrl_c(self, broken: str | None, growing: Growing) -> None:
         """Ctrl-C ends it quietly: with 130, or with 1 where the chain broke."""
-        if broken:
+        if broken == "before":
             growing.path.write_bytes(logs.join([growing.lines[0], growing.lines[2]]))
         command = [sys.executable, "-m", "otel_audit", "tail", "-f", str(growing.path)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stderr is not None
-            seen = [process.stdout.readline() for _ in range(2 if broken else 3)]
-            if not broken:
+            seen = [process.stdout.readline() for _ in range(2 if broken == "before" else 3)]
+            if broken != "before":
                 growing.append(logs.join(growing.lines[3:4]))()
                 assert process.stdout.readline().startswith("#4  ")
+            if broken == "then":
+                growing.append(growing.lines[4].replace(b'"seq"', b'"sex"') + b"\n")()
             process.send_signal(signal.SIGINT)
             said = process.stderr.read()
         assert seen[0].startswith("#1  ")
