@@ -4,6 +4,7 @@
 #   sh check-extract.sh EXTRACT
 #
 # Says to which SEQ:HASH all of it leads, for you to compare with one from elsewhere. Exit status 1: it does not hold.
+# The digits of hmac need the key: they are for `otel-audit verify`.
 # An extract of `export --no-links`, or of a log without a chain, is for `otel-audit verify`. About 40 left-out entries
 # a second: sha256sum cannot go on from a state, so the shell does.
 set -euf
@@ -53,7 +54,8 @@ fail() {
 # end. Only what was taken out here is ever computed with: an extract may have been made to harm whoever checks it.
 taken() { printf '%s\n' "$line" | sed -n -E "s/^$1\$/$2/p"; }
 digits='([0-9a-f]{64})' natural='([1-9][0-9]{0,15})'
-first='\{"extract":1,"stream_id":(null|"([^"\\]|\\.)*"),"integrity":"chain","selection":\{.*\}\}'
+text='(null|"([^"\\]|\\.)*")'
+first='\{"extract":1,"stream_id":'$text',"integrity":"chain"(,"key_id":'$text')?,"selection":\{.*\}\}'
 entry='\{"seq":'$natural',.*,"prev_hash":"'$digits'","hash":"'$digits'"(,"hmac":"'$digits'")?\}'
 left_out='\{"left_out":'$natural',"hash":"'$digits'","length":([1-9][0-9]{0,6}),"state":"'$digits'"'
 left_out=$left_out',"rest":"(([0-9a-f]{2}){0,63})"\}'
@@ -68,15 +70,21 @@ while IFS= read -r line; do
     number=$((number + 1))
     [ -z "$led" ] || fail "expected nothing behind the head"
     if [ $number -eq 1 ]; then
-        [ -n "$(taken "$first" x)" ] || fail "expected the first line of an extract of a chain, version 1"
+        case $(taken "$first" 'x\4') in # where it does not say whether the log has a key, the first entry does
+        x) keyed='' ;;
+        xnull) keyed=no ;;
+        x*) keyed=yes ;;
+        *) fail "expected the first line of an extract of a chain, version 1" ;;
+        esac
         continue
     fi
     case $line in
     '{"seq":'*) # an entry: its own hash, and that of the one before
         set -- $(taken "$entry" '\1 \2 \3 \5')
         [ $# -ge 3 ] || fail "expected an entry"
-        next=$1 before=$2 own=$3 end=75
-        [ $# -eq 3 ] || end=149
+        next=$1 before=$2 own=$3 end=75 mac=no
+        [ $# -eq 3 ] || end=149 mac=yes
+        [ "${keyed:=$mac}" = $mac ] || fail "expected hmac: $keyed, got $mac"
         [ "$own" = "$(printf %s "$line" | head -c "-$end" | sha256sum | cut -c -64)" ] || fail "its own hash is another"
         [ -z "$hash" ] || [ "$before" = "$hash" ] || fail "expected prev_hash $hash"
         hash=$own chosen=$((chosen + 1))

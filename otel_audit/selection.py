@@ -197,7 +197,7 @@ def _value_at(entry: Entry, path: ValuePath) -> object:
     return value
 
 
-_MEMBERS: Final = frozenset(Entry.__slots__) - {"raw"}
+_MEMBERS: Final = frozenset(Entry.__annotations__) - {"raw"}
 
 
 def _has(entry: Entry, path: ValuePath, wanted: str | None) -> bool:

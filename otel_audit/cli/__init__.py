@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import otel_audit
 from otel_audit.cli.status import INTERRUPTED, PIPE_CLOSED, UNUSABLE
@@ -67,6 +67,14 @@ class _Parser(argparse.ArgumentParser):
         if sys.stderr is None:  # the usage would go to stdout
             self.exit(UNUSABLE)
         super().error(visible(message))
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # Python 3.11 takes the value of --text=-- for the mark that ends the options, and gives [] past all checks
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+            return value
+        return super()._get_values(action, arg_strings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -138,6 +138,8 @@ def _write(arguments: argparse.Namespace, selection: Selection, file: BinaryIO, 
     """Write all but evidence; return what is to be said of it."""
     if arguments.format == "jsonl":
         return _extract(arguments, selection, file, shown)
+    if arguments.format == "csv":
+        return _csv(arguments.paths, selection, file, shown)
     found = _rows(arguments.paths, selection)
     first = next(found, None)
     if first is None:
@@ -147,10 +149,6 @@ def _write(arguments: argparse.Namespace, selection: Selection, file: BinaryIO, 
         from otel_audit.query.parquet import write_parquet
 
         write_parquet(rows, file)
-    elif arguments.format == "csv":
-        from otel_audit.query.csv_rows import csv_rows
-
-        file.writelines(text.encode() for text in csv_rows(rows))
     else:
         from otel_audit.query.otlp_json import otlp_requests
 
@@ -181,6 +179,31 @@ def _extract(arguments: argparse.Namespace, selection: Selection, file: BinaryIO
         raise _NothingError
     head = str(done.head) if done.head.hash else f"seq {done.head.seq}"
     return f"{plural(done.chosen, 'entry', 'entries')}, {done.left_out:,} left out, head {head}"
+
+
+def _csv(paths: list[str], selection: Selection, file: BinaryIO, shown: Progress) -> str:
+    from otel_audit.query.csv_rows import csv_entries, csv_rows
+    from otel_audit.query.in_order import in_order
+    from otel_audit.query.parts import Frame, Part, entries_of
+    from otel_audit.query.stream_id import stream_id_of
+
+    count = 0
+    for path in paths:
+        stream_id = stream_id_of(path)
+
+        def work(part: Part, stream_id: str | None = stream_id) -> Iterator[Frame]:
+            entries = ((entry, stream_id) for _, _, entry in entries_of(part, selection))
+            return ((1, text.encode()) for text in csv_entries(entries))
+
+        for rows, data in in_order(path, work):
+            if rows and not count:
+                file.writelines(names.encode() for names in csv_rows([]))
+            count += rows
+            file.write(data)
+            shown(count, None)
+    if not count:
+        raise _NothingError
+    return plural(count, "entry", "entries")
 
 
 def _rows(paths: list[str], selection: Selection) -> Rows:

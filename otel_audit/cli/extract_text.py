@@ -106,7 +106,9 @@ def _proves(report: ExtractReport, anchors_given: int) -> Iterator[str]:
     elif report.unlinked:
         entries = plural(report.unlinked, "left-out entry", "left-out entries")
         yield f"nothing links over {entries}: compare with the log"
-    if report.anchors_matched:
+    if report.anchors_matched and report.macs_checked is False:
+        yield "the anchored entries stand in the log that the anchor is of, each at its seq; an anchor proves no hmac"
+    elif report.anchors_matched:
         yield "the anchored entries stand unaltered in the log that the anchor is of, each at its seq"
     else:
         yield "nothing in an extract proves that its head is the log's: compare it with the log, a receipt or a copy,"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
@@ -14,7 +15,9 @@ from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import path_text, tell
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditError
+from otel_audit.log_files import STDIN
 from otel_audit.query.parallel import search
+from otel_audit.reader import open_segments
 from otel_audit.selection import Selection
 
 SUMMARY: Final = "find entries, count and group them, or ask with SQL"
@@ -32,7 +35,7 @@ are passed over: "otel-audit verify" says what to believe. A folder, or any segm
 
 --where and --sql need the extra query: pip install 'otel-audit[query]'. Views: entries (every member, the audit.*
 attributes by their names, in double quotes, and as actor, action, outcome, target, ...; attributes as JSON), actions
-(each intent with its outcome and duration), delegations (one row a step). SQL can read these, and nothing else."""
+(each intent with its outcome and duration), delegations (one row a step). SQL can read these, and no files."""
 EPILOG: Final = """\
 examples:
   otel-audit query audit.jsonl --actor refund-agent --outcome failure
@@ -113,8 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.count or arguments.group_by:
         from otel_audit.cli.query_counts import print_counts
 
-        entries = (hit.entry for hit in hits(arguments, selection))
-        shown = print_counts(entries, arguments.group_by or (), arguments.format, arguments.limit)
+        names = arguments.group_by or ()
+        shown = print_counts(arguments.paths, selection, arguments.where, names, arguments.format, arguments.limit)
     else:
         shown = _print_entries(hits(arguments, selection), arguments.format)
     if shown:
@@ -125,8 +128,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def hits(arguments: argparse.Namespace, selection: Selection) -> Iterator[Hit]:
-    """Yield what is to be shown, or counted, in the order of the logs."""
-    limit = None if arguments.count or arguments.group_by else arguments.limit
+    """Yield what is to be shown, in the order of the logs."""
+    limit = arguments.limit
     before, after = max(arguments.before, arguments.around), max(arguments.after, arguments.around)
     if before or after:
         yield from _around(arguments.paths, selection, before, after, limit)
@@ -157,6 +160,10 @@ def _around(paths: list[str], selection: Selection, before: int, after: int, lim
 
 def _check(arguments: argparse.Namespace) -> None:
     check_stdin_once(arguments.paths)
+    for path in arguments.paths:
+        if path != STDIN:  # not every query reads its logs: --limit 0 does not, and SQL need not
+            with contextlib.ExitStack() as stack:
+                open_segments(path, stack)
     if arguments.sql is not None and (arguments.where is not None or arguments.count or arguments.group_by):
         raise AuditError("--sql: expected the whole query in it, got --where, --count or --group-by, too")
     if arguments.count and not arguments.group_by and arguments.limit is not None:

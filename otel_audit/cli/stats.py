@@ -12,7 +12,8 @@ from otel_audit.cli.progress import progress
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.table import cell
 from otel_audit.cli.text import ascii_json, path_text, plural, visible
-from otel_audit.query.statistics import Extent, Statistics, Values, measure
+from otel_audit.query.extent import Extent
+from otel_audit.query.statistics import Statistics, Values, measure
 
 SUMMARY: Final = "say what an audit log amounts to: entries, actors, actions, outcomes, rate, sizes"
 DESCRIPTION: Final = """\

@@ -7,7 +7,7 @@ anywhere) is empty there, and stands in ``attributes``, which has all of them as
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -111,3 +111,54 @@ COLUMNS: Final[tuple[Column, ...]] = (
 """In this order. In front of them each table has ``audit.stream.id``, the log that an entry is of."""
 
 STREAM_COLUMN: Final = semconv.AUDIT_STREAM_ID
+
+_TEXT_NAMES: Final = (*_TEXTS, semconv.ERROR_TYPE)
+_TEXT_OR_NONE: Final = frozenset((str, type(None)))
+_BY_NAME: Final = {column.name: column for column in COLUMNS}
+_DELEGATION, _DURATION, _ARGUMENTS, _RESULT, _ALTERED = (
+    _BY_NAME[name].value
+    for name in (
+        semconv.AUDIT_DELEGATION,
+        semconv.AUDIT_DURATION,
+        semconv.AUDIT_ARGUMENTS,
+        semconv.AUDIT_RESULT,
+        semconv.AUDIT_ALTERED,
+    )
+)
+
+
+def row(entry: Entry) -> list[Value]:
+    """Return the values of all `COLUMNS`, sooner than each by itself gives its own."""
+    attributes = entry.attributes
+    get = attributes.get
+    texts: list[Any] = [get(name) for name in _TEXT_NAMES]
+    if not _TEXT_OR_NONE.issuperset(map(type, texts)):
+        texts = [text if isinstance(text, str) else None for text in texts]
+    error_type = texts.pop()
+    scope: dict[str, Any] = entry.scope or {}
+    return [
+        entry.seq,
+        entry.time,
+        entry.event_name,
+        entry.severity_text,
+        entry.severity_number,
+        *texts,
+        _DELEGATION(entry) if semconv.AUDIT_DELEGATION in attributes else None,
+        _DURATION(entry) if semconv.AUDIT_DURATION in attributes else None,
+        _ARGUMENTS(entry) if semconv.AUDIT_ARGUMENTS in attributes else None,
+        _RESULT(entry) if semconv.AUDIT_RESULT in attributes else None,
+        _ALTERED(entry) if semconv.AUDIT_ALTERED in attributes else None,
+        error_type,
+        entry.trace_id,
+        entry.span_id,
+        entry.trace_flags,
+        entry.observed_time,
+        None if entry.body is None else orjson.dumps(entry.body),
+        orjson.dumps(attributes),
+        orjson.dumps(entry.resource) if entry.resource else None,
+        scope.get("name"),
+        scope.get("version"),
+        entry.prev_hash,
+        entry.hash,
+        entry.hmac,
+    ]

@@ -9,14 +9,14 @@ control characters are shown as escapes (`otel_audit.inert`); the column ``attri
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 import orjson
 
 from otel_audit.entry import Entry
 from otel_audit.inert import visible, visible_in_json
-from otel_audit.query.columns import COLUMNS, STREAM_COLUMN, Value
+from otel_audit.query.columns import COLUMNS, STREAM_COLUMN, Value, row
 
 _FORMULA: Final = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 """What a cell must not begin with; the full-width ones count in some languages' spreadsheets."""
@@ -28,13 +28,35 @@ def csv_rows(entries: Iterable[tuple[Entry, str | None]]) -> Iterator[str]:
     Args:
         entries: Each with the ``audit.stream.id`` of its log.
     """
-    lines = _Lines()
-    writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow([STREAM_COLUMN, *(column.name for column in COLUMNS)])
-    yield lines.take()
+    yield ",".join((STREAM_COLUMN, *(column.name for column in COLUMNS))) + "\r\n"
+    yield from csv_entries(entries)
+
+
+def csv_entries(entries: Iterable[tuple[Entry, str | None]]) -> Iterator[str]:
+    """Yield the lines of `csv_rows` but for the names."""
+    lines: list[str] = []
+    writer = csv.writer(_Lines(lines.append), lineterminator="\r\n")
     for entry, stream_id in entries:
-        writer.writerow([cell(stream_id), *(cell(column.value(entry)) for column in COLUMNS)])
-        yield lines.take()
+        writer.writerow([cell(stream_id), *_cells(entry)])
+        yield lines.pop()
+
+
+def _cells(entry: Entry) -> list[str]:
+    """Return a row as cells."""
+    values, line = row(entry), entry.raw
+    if not line.isascii() or b"\\" in line or b"\x7f" in line:
+        return [cell(value) for value in values]
+    # There is no character in it that is not safe, so text is a cell as it is, unless it begins as a formula does.
+    return [
+        ""
+        if value is None
+        else value
+        if type(value) is str and value[:1] not in _FORMULA
+        else value.decode()
+        if type(value) is bytes and value[:1] == b"{"
+        else cell(value)
+        for value in values
+    ]
 
 
 def cell(value: Value) -> str:
@@ -51,15 +73,7 @@ def cell(value: Value) -> str:
     return f"'{text}" if text[:1] in _FORMULA else text
 
 
-class _Lines:
-    """A file of one line."""
+class _Lines(NamedTuple):
+    """A file, as far as it is written."""
 
-    def __init__(self) -> None:
-        self._line = ""
-
-    def write(self, text: str) -> None:
-        self._line += text
-
-    def take(self) -> str:
-        line, self._line = self._line, ""
-        return line
+    write: Callable[[str], None]

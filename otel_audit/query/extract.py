@@ -83,8 +83,9 @@ def write_extract(
         progress: Told how many bytes of the log were read.
 
     Raises:
-        BrokenChainError: A line between the first chosen and the end does not follow the one before,
-            or the anchor is not in the log.
+        BrokenChainError: A line between the first chosen and the end does not follow the one before, a
+            chosen one lacks the hmac that the log declares (or has one that it does not), or the anchor
+            is not in the log.
     """
     if anchor is not None:
         last = anchor.seq if selection.until_seq is None else min(anchor.seq, selection.until_seq)
@@ -178,12 +179,15 @@ class _Writer:
         if self._anchor is not None and head.seq >= self._anchor.seq and head != self._anchor:
             raise BrokenChainError(f"{place}: expected the anchor {self._anchor}, got {head}")
         if wanted:
+            self._check_key(head, seal, place)
             if not self._chosen:
+                key = {} if self._declared.place is None else {"key_id": self._declared.key_id}
                 self._write_members(
                     {
                         "extract": VERSION,
                         "stream_id": self._declared.stream_id,
                         "integrity": self._declared.mode,
+                        **key,
                         "selection": as_members(self._selection),
                     }
                 )
@@ -212,6 +216,13 @@ class _Writer:
             got = "none" if prev is None else prev[1].decode()
             expected = "a prev_hash" if before is None else f"prev_hash {before.hash}"
             raise BrokenChainError(f"{place}: seq {head.seq}: expected {expected}, got {got}")
+
+    def _check_key(self, head: Head, seal: Seal | None, place: str) -> None:
+        key_id, hmac = self._declared.key_id, None if seal is None else seal.hmac
+        if self._declared.place is not None and (hmac is None) != (key_id is None):
+            expected = "no hmac" if key_id is None else "an hmac"
+            got = "none" if hmac is None else "one"
+            raise BrokenChainError(f"{place}: seq {head.seq}: expected {expected}, as the log declares, got {got}")
 
     def _put(self, item: bytes | _LeftOut, size: int) -> None:
         self._waiting.append(item)

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from otel_audit.chain import Head, entry_hash, entry_hmac
-from otel_audit.entry import MalformedLineError, parse_entry
+from otel_audit import semconv
+from otel_audit.chain import Head, entry_hash, entry_hmac, key_id
+from otel_audit.entry import Entry, MalformedLineError, parse_entry
 from otel_audit.query.extract import BEGINS, DIGITS_END, SUFFIX, VERSION
 from otel_audit.query.midstate import BLOCK_BYTES, go_on, padding
 from otel_audit.reconcile.copy_file import CopyFile, CopyLine, read_lines
@@ -51,7 +52,7 @@ class ExtractReport:
         first_seq: Of the first entry.
         head: Where it ends.
         anchors_matched: Anchors that are in it.
-        macs_checked: None: its lines have none.
+        macs_checked: None: its lines have none, and its log no key, as it says.
         findings: Errors; none: it is sound.
     """
 
@@ -165,6 +166,9 @@ class _Checker:
         self._first: int | None = None
         self._chosen = self._proven = self._left_out = self._unlinked = self._matched = 0
         self._macs: bool | None = None
+        self._keyed: bool | None = None  # each line has an hmac; None: neither the first line nor an entry told
+        self._key_id: str | None = None
+        self._key_said = False
 
     def run(self) -> None:
         line = None
@@ -221,6 +225,20 @@ class _Checker:
         if STRENGTH[self._integrity] < STRENGTH[self._expected]:
             expected = f"integrity mode {self._expected}"
             raise self._fault("downgraded", line, expected, f"integrity mode {self._integrity}")
+        if "key_id" in members:  # where it is absent, the entries tell
+            said = members["key_id"]
+            if said is not None and not isinstance(said, str):
+                raise self._fault("malformed", line, "a key_id that is text or null", _beginning(data))
+            self._key_said, self._key_id, self._keyed = True, said, said is not None
+            self._check_own_key(line)
+
+    def _check_own_key(self, line: CopyLine, seq: int | None = None) -> None:
+        """Hold the key that was given against the one that the log is said to have."""
+        if self._key is None or self._key_id == (ours := key_id(self._key)):
+            return
+        if self._key_id is None:
+            raise self._fault("mac_missing", line, f"the key {ours}", "a log without a key", seq)
+        raise self._fault("mac_invalid", line, f"the key {ours}", f"the key {self._key_id}", seq)
 
     def _entry(self, data: bytes, line: CopyLine) -> None:
         try:
@@ -246,6 +264,7 @@ class _Checker:
                 raise self._fault("downgraded", line, "a prev_hash", "none", entry.seq)
             if before is not None and self._linked and entry.prev_hash != before.hash:
                 raise self._fault("edited", line, f"prev_hash {before.hash}", entry.prev_hash, entry.seq)
+        self._check_key(entry, line)
         self._check_mac(entry.hmac, digits, line, entry.seq)
         if self._first is None:
             self._first = entry.seq
@@ -298,6 +317,8 @@ class _Checker:
             if isinstance(digits, str) and _DIGITS.fullmatch(digits):
                 self._head = Head(head.seq, digits)
                 expected["head"] = {"seq": head.seq, "hash": digits}
+        if head is None:
+            raise self._fault("malformed", line, "an entry before the last line", "none")
         if members != expected:
             raise self._fault("malformed", line, orjson.dumps(expected).decode(), _beginning(data))
         self._done = members
@@ -318,6 +339,25 @@ class _Checker:
         self._matched += len(digits)
         self._proven += self._in_run
         self._in_run = 0
+
+    def _check_key(self, entry: Entry, line: CopyLine) -> None:
+        """Hold whether a line has an hmac against the first line, an ``opened`` (which its hash proves), and others."""
+        if entry.event_name == semconv.LOG_OPENED:
+            value = entry.attributes.get(semconv.AUDIT_KEY_ID)
+            declared = value if isinstance(value, str) else None
+            if self._key_said and declared != self._key_id:
+                expected = "the key that the first line says, or an opened before"
+                raise self._fault("downgraded", line, expected, f"the key {declared}", entry.seq)
+            if self._keyed is False and declared is not None:
+                raise self._fault("mac_missing", line, "an hmac in every line", "lines before without", entry.seq)
+            self._key_said, self._key_id, self._keyed = True, declared, declared is not None
+            self._check_own_key(line, entry.seq)
+        if self._keyed is None:
+            self._keyed = entry.hmac is not None
+        elif self._keyed and entry.hmac is None:
+            raise self._fault("mac_missing", line, "an hmac: the log has a key", "none", entry.seq)
+        elif not self._keyed and entry.hmac is not None:
+            raise self._fault("malformed", line, "no hmac: the log has no key", "a line with hmac", entry.seq)
 
     def _check_mac(self, hmac: str | None, digits: str | None, line: CopyLine, seq: int) -> None:
         if hmac is None and self._key is None:

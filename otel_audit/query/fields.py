@@ -37,7 +37,7 @@ TIMES: Final[dict[str, Callable[[Entry], object]]] = {
 }
 """Parts of ``time``, UTC."""
 
-MEMBERS: Final = tuple(name for name in Entry.__slots__ if name != "raw")
+MEMBERS: Final = tuple(name for name in Entry.__annotations__ if name != "raw")
 
 
 class Field(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from otel_audit.entry import Entry
 from otel_audit.errors import AuditConfigError
 from otel_audit.line_form import parse_time
-from otel_audit.query.columns import COLUMNS, STREAM_COLUMN, Kind, Value
+from otel_audit.query.columns import COLUMNS, STREAM_COLUMN, Kind, row
 
 if TYPE_CHECKING:
     import pyarrow
@@ -74,9 +74,9 @@ def row_groups(entries: Iterable[tuple[Entry, str | None]], most: int) -> Iterab
     """Yield entries in groups of at most so many, and of about 8 MiB of lines."""
     rows: list[tuple[Entry, str | None]] = []
     size = 0
-    for row in entries:
-        rows.append(row)
-        size += len(row[0].raw)
+    for each in entries:
+        rows.append(each)
+        size += len(each[0].raw)
         if len(rows) >= most or size >= _ROWS_BYTES:
             yield rows
             rows, size = [], 0
@@ -87,22 +87,22 @@ def row_groups(entries: Iterable[tuple[Entry, str | None]], most: int) -> Iterab
 def table(pyarrow: Any, made: pyarrow.Schema, rows: list[tuple[Entry, str | None]]) -> pyarrow.Table:
     """Return entries as a table of the types of `schema`."""
     arrays = [pyarrow.array([stream_id for _, stream_id in rows], made.field(0).type)]
-    for index, column in enumerate(COLUMNS, 1):
-        convert = _CONVERTED.get(column.kind)
-        values = [column.value(entry) for entry, _ in rows]
-        cells = values if convert is None else [None if value is None else convert(value) for value in values]
-        arrays.append(pyarrow.array(cells, made.field(index).type))
+    columns = zip(*[row(entry) for entry, _ in rows], strict=True)
+    for index, (column, values) in enumerate(zip(COLUMNS, columns, strict=False), 1):
+        kind = made.field(index).type
+        if column.kind == "time":
+            arrays.append(_times(pyarrow, values, kind))
+        elif column.kind == "number":
+            arrays.append(pyarrow.array([None if value is None else float(value) for value in values], kind))
+        else:
+            arrays.append(pyarrow.array(values, kind))
     return pyarrow.Table.from_arrays(arrays, schema=made)
 
 
-def _time(value: Value) -> int | None:
-    """Return nanoseconds since 1970; None where 64 bits do not reach: the years 1677 to 2262 they do."""
-    nanoseconds = parse_time(str(value))
-    return nanoseconds if -_MAX_NS <= nanoseconds < _MAX_NS else None
-
-
-def _number(value: Value) -> float:
-    return float(value)  # type: ignore[arg-type]  # of a column of numbers
-
-
-_CONVERTED: Final[dict[Kind, Callable[[Value], object]]] = {"time": _time, "number": _number, "json": bytes.decode}  # type: ignore[dict-item]
+def _times(pyarrow: Any, values: Sequence[Any], kind: Any) -> pyarrow.Array:
+    """Return times; null where nanoseconds in 64 bits do not reach: the years 1677 to 2262 they do."""
+    try:
+        return pyarrow.array(values, pyarrow.string()).cast(kind)
+    except pyarrow.ArrowInvalid:  # one of them lies beyond
+        times = [parse_time(value) for value in values]
+        return pyarrow.array([time if -_MAX_NS <= time < _MAX_NS else None for time in times], kind)

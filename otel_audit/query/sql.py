@@ -12,12 +12,10 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from otel_audit.entry import Entry, MalformedLineError, parse_entry, parse_line
@@ -27,6 +25,7 @@ from otel_audit.query.columns import COLUMNS, Kind
 from otel_audit.query.fields import SHORT_NAMES
 from otel_audit.query.memory import bounded_memory
 from otel_audit.query.stdin_copy import copied_stdin
+from otel_audit.query.temporary_folder import temporary_folder
 from otel_audit.reader import open_segments
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection
@@ -52,6 +51,7 @@ _INTERRUPTED: Final = 130
 _MORE: Final = re.compile("\n\n(?:LINE|Possible solutions)")
 _LOCKED: Final = (
     ("memory_limit", f"'{MEMORY_LIMIT}'"),
+    ("enable_progress_bar", "false"),  # on stdout, where it takes the program for an interactive one
     ("autoinstall_known_extensions", "false"),
     ("autoload_known_extensions", "false"),
     ("allow_community_extensions", "false"),
@@ -106,8 +106,7 @@ class Database:
             raise AuditConfigError("SQL needs DuckDB: pip install 'otel-audit[query]'") from error
         self._stack = contextlib.ExitStack()
         # Without a home, nothing of the user's is read at the start.
-        self._folder = Path(tempfile.mkdtemp(prefix="otel-audit-"))
-        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder = self._stack.enter_context(temporary_folder())
         with contextlib.ExitStack() as failing:
             failing.callback(self._stack.close)
             self._duckdb = duckdb
@@ -284,12 +283,11 @@ class _Lines:
         try:
             for number, (name, path) in enumerate(self._sources):
                 for lines in self._read(path):
-                    ends = array("i", accumulate(map(len, lines), initial=0))
-                    texts = pyarrow.StringArray.from_buffers(
-                        len(lines), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(lines))
-                    )
-                    which = pyarrow.repeat(pyarrow.scalar(number, pyarrow.int32()), len(lines))
-                    yield pyarrow.record_batch([which, pyarrow.repeat(name, len(lines)), texts], schema=schema)
+                    # Of buffers: what makes arrays of Python's values loads pandas first, where that is installed.
+                    numbers = pyarrow.py_buffer(array("i", [number]) * len(lines))
+                    which = pyarrow.Int32Array.from_buffers(pyarrow.int32(), len(lines), [None, numbers])
+                    names = _strings(pyarrow, [name.encode()] * len(lines))
+                    yield pyarrow.record_batch([which, names, _strings(pyarrow, lines)], schema=schema)
         except AuditError as error:
             self.failed = error
             raise
@@ -320,6 +318,11 @@ class _Lines:
         except MalformedLineError:
             return False
         return True
+
+
+def _strings(pyarrow: Any, texts: list[bytes]) -> pyarrow.StringArray:
+    ends = array("i", accumulate(map(len, texts), initial=0))
+    return pyarrow.StringArray.from_buffers(len(texts), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts)))
 
 
 def _quoted(name: str) -> str:

@@ -51,6 +51,43 @@ class TestMain:
         assert main(["verify", "a.jsonl", "--anchor", "\x1b]0;owned\x07"]) == 2
         assert "\x1b" not in capsys.readouterr().err
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["verify", "--integrity=--", "a.jsonl"],
+            ["verify", "--since-seq=--", "a.jsonl"],
+            ["verify", "--format=--", "a.jsonl"],
+            ["show", "--seq=--", "a.jsonl"],
+            ["tail", "-n--", "a.jsonl"],
+            ["stats", "--top=--", "a.jsonl"],
+            ["query", "--since=--", "a.jsonl"],
+        ],
+        ids=" ".join,
+    )
+    def test_two_hyphens_that_are_no_value(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """The value ``--`` is held to what an option takes, as any other."""
+        assert main(arguments) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "'--'" in captured.err
+
+    def test_two_hyphens_as_a_value(
+        self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The value ``--`` is text to look for, or a file's name, as any other."""
+        monkeypatch.chdir(tmp_path)
+        log = str(SOUND)
+        assert main(["query", log, "--text=--", "--count"]) == 1
+        assert main(["query", log, "--actor=--", "--format=jsonl"]) == 1
+        assert capsys.readouterr().out == "0\n"
+        for option in ("--hmac-key-file=--", "--anchor-file=--"):
+            assert main(["verify", log, option]) == 2
+            assert "--: " in capsys.readouterr().err
+        assert main(["export", log, "--format=csv", "--output=--"]) == 0
+        assert main(["export", log, "--format=jsonl", "-o--", "--force"]) == 0
+        assert main(["verify", "--", "--"]) == 0
+        assert "--: sound extract" in capsys.readouterr().out
+
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         """--version names the program and its version."""
         assert main(["--version"]) == 0

@@ -459,8 +459,18 @@ class TestExtract:
         (tmp_path / "key").write_bytes(KEY)
         out = tmp_path / "some.extract"
         assert screen.run("export", tmp_path / "audit.jsonl", "--format", "jsonl", "-o", out, "--since-seq", 7) == 0
-        screen.run("verify", out)
-        assert "MACs not checked" in screen.out
+        anchored = ("verify", out, "--anchor", f"9:{logs.hash_of(logs.log(9, key=KEY)[-1])}")
+        for change in (b'"hmac":"', b'"hmac":"00000000'):  # as it was, and altered
+            length = len(change)
+            data = out.read_bytes()
+            at = data.index(b'"hmac":"')
+            out.write_bytes(data[:at] + change + data[at + length :])
+            assert screen.run(*anchored) == 0
+            assert "MACs not checked" in screen.out
+            assert "each at its seq; an anchor proves no hmac" in screen.out
+            assert "unaltered" not in screen.out
+            assert screen.run(*anchored, "--hmac-key-file", tmp_path / "key") == (0 if out.read_bytes() == data else 1)
+        out.write_bytes(data)
         assert screen.run("verify", out, "--hmac-key-file", tmp_path / "key") == 0
         assert "MACs not checked" not in screen.out
 

@@ -16,7 +16,7 @@ import pytest
 from otel_audit.cli import status
 from otel_audit.cli.entry_line import is_coloured
 from otel_audit.errors import AuditVerifyError
-from otel_audit.query import parallel
+from otel_audit.query import parts
 from otel_audit.query.parallel import search
 from otel_audit.reader import search_log
 from otel_audit.selection import Selection
@@ -140,6 +140,24 @@ class TestWhich:
         """Where nothing matches, stderr says so and the exit status is 1."""
         assert screen.run("query", SOUND, "--actor", "nobody") == status.FOUND
         assert (screen.out, screen.err) == ("", f"otel-audit: {SOUND}: nothing found\n")
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--limit", 0),
+            ("--where", "1=0"),
+            ("--where", "1=0", "--count"),
+            ("--sql", "select 1"),
+            ("-C", 1, "--limit", 0),
+        ],
+        ids=str,
+    )
+    def test_missing_log_that_need_not_be_read(self, tmp_path: Path, screen: Screen, options: tuple[str, ...]) -> None:
+        """A missing log is an error where the query has nothing to read of it, too, and the first does not hide it."""
+        missing = str(tmp_path / "none.jsonl")
+        for paths in ([missing], [SOUND, missing]):
+            assert screen.run("query", *paths, *map(str, options)) == status.UNUSABLE
+            assert "none.jsonl: expected a log, got no such file" in screen.err
 
     def test_missing_log(self, tmp_path: Path, screen: Screen) -> None:
         """A log that is not there is named."""
@@ -378,6 +396,30 @@ class TestSql:
         assert (process.returncode, *said) == (status.INTERRUPTED, b"", b"")
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.parametrize("source", [SOUND, "-"])
+    def test_terminated(self, tmp_path: Path, source: str) -> None:
+        """SIGTERM ends the process, and its temporary folder is gone."""
+        query = "SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range + b.range = -1"
+        command = [sys.executable, "-m", "otel_audit", "query", source, "--sql", query]
+        environ = {**os.environ, "TMPDIR": str(tmp_path)}
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(Path(SOUND).read_bytes())
+            process.stdin.close()
+            used = 0
+            while process.poll() is None and used < 300:  # hundredths of a second: it is at work
+                stats = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+                used = int(stats[11]) + int(stats[12])
+            assert len(list(tmp_path.iterdir())) == 1
+            process.terminate()
+            assert process.stdout is not None
+            assert process.stderr is not None
+            said = process.stdout.read(), process.stderr.read()
+        assert (process.returncode, *said) == (-signal.SIGTERM, b"", b"")
+        assert not list(tmp_path.iterdir())
+
     def test_interrupted_where_the_database_does_not_heed(self, tmp_path: Path) -> None:
         """Ctrl-C ends a query that is at work on one value as well, and its temporary folder is gone."""
         query = "SELECT levenshtein(repeat('x', 1000000), repeat('y', 1000000))"
@@ -502,7 +544,7 @@ class TestParallel:
             (tmp_path / name).write_bytes(logs.join([*lines[:3], b"torn", *lines[3:]]))
         with (tmp_path / logs.names_of(3)[2]).open("ab") as file:
             file.write(b'{"seq":')
-        monkeypatch.setattr(parallel, "processors", lambda: processes)
+        monkeypatch.setattr(parts, "processors", lambda: processes)
         for selection in (Selection(), Selection(actors=("agent",)), Selection(targets=("git_log",), until_seq=3)):
             expected = list(search_log(tmp_path, selection, numbered=False))
             assert expected
@@ -512,7 +554,7 @@ class TestParallel:
         """Whoever stops to read ends the other processes."""
         path = tmp_path / "audit.jsonl"
         path.write_bytes(logs.join(logs.log(2000)))
-        monkeypatch.setattr(parallel, "processors", lambda: 4)
+        monkeypatch.setattr(parts, "processors", lambda: 4)
         forked: list[int] = []
         fork = os.fork
 
@@ -533,8 +575,8 @@ class TestParallel:
         """A part that nobody read to its end is an error, not an end."""
         path = tmp_path / "audit.jsonl"
         path.write_bytes(logs.join(logs.log(50)))
-        monkeypatch.setattr(parallel, "processors", lambda: 2)
-        monkeypatch.setattr(parallel, "_reopened", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        monkeypatch.setattr(parts, "processors", lambda: 2)
+        monkeypatch.setattr(parts, "_reopened", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         with pytest.raises(AuditVerifyError, match="a process of the search was killed"):
             list(search(str(path), Selection(actors=("agent",)), 1))
 

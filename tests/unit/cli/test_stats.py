@@ -61,7 +61,6 @@ def test_inert(tmp_path: Path, screen: Screen) -> None:
 def test_groups_are_bounded() -> None:
     """Values that come when there are as many as can be are counted together, and nothing is lost."""
     groups = Groups([field("seq")], most=3)
-    for entry in read_log(SOUND):
-        groups.add(entry)
+    groups.add(read_log(SOUND))
     assert [count for _, count in groups.ranked()] == [1, 1, 1]
     assert groups.others == 7

@@ -136,7 +136,22 @@ class TestScript:
         assert (
             main(["export", "audit.jsonl", "--format", "jsonl", "-o", "x", "--since-seq", "3", "--until-seq", "4"]) == 0
         )
-        assert self.check(folder / "x", environ) == (0, f"all of it leads to 6:{logs.hash_of(lines[-1])}\n")
+        leads = (0, f"all of it leads to 6:{logs.hash_of(lines[-1])}\n")
+        assert self.check(folder / "x", environ) == leads
+        data = (folder / "x").read_bytes()
+        said = b'"key_id":"%b",' % logs.key_id(b"0123456789abcdef").encode()
+        hmac = re.compile(rb',"hmac":"[0-9a-f]{64}"')
+        for altered, refused in (
+            (data.replace(said, b""), None),
+            (hmac.sub(b"", data.replace(said, b"")), None),
+            (hmac.sub(b"", data), "line 2: expected hmac: yes, got no\n"),
+            (data.replace(said, b'"key_id":null,'), "line 2: expected hmac: no, got yes\n"),
+            (hmac.sub(b"", data.replace(said, b""), count=1), "line 3: expected hmac: no, got yes\n"),
+        ):
+            assert altered != data
+            (folder / "x").write_bytes(altered)
+            assert main(["verify", "-q", "x"]) == (0 if refused is None else 1)
+            assert self.check(folder / "x", environ) == (leads if refused is None else (1, refused))
 
     @pytest.mark.parametrize(
         ("old", "new", "line"),
@@ -204,6 +219,12 @@ class TestScript:
                 "line 1: expected the first",
             ),
             (lambda lines: [lines[0].replace(b'"chain"', b'"hash"'), *lines[1:]], "line 1: expected the first line"),
+            (lambda lines: [lines[0], b'{"head":null,"chosen":0,"left_out":0}'], "line 2: expected head"),
+            (
+                lambda lines: [lines[0].replace(b'"key_id":null', b'"key_id":"ab"'), *lines[1:]],
+                "line 2: expected hmac: yes, got no",
+            ),
+            (lambda lines: [lines[0].replace(b'"key_id":null', b'"key_id":5'), *lines[1:]], "line 1: expected the"),
             (
                 lambda lines: [*lines[:2], lines[2].replace(b',"state', b'\0,"state'), *lines[3:]],
                 "line 0: expected text",
@@ -211,7 +232,8 @@ class TestScript:
         ],
         ids=[
             *("head_twice", "entry_behind", "empty_line_behind", "first_line_again", "no_first_line", "no_entry"),
-            *("begins_left_out", "no_head", "only_the_first", "no_entries", "count", "version", "mode", "nul"),
+            *("begins_left_out", "no_head", "only_the_first", "no_entries", "count", "version", "mode", "nothing"),
+            *("key", "no_key_id", "nul"),
         ],
     )
     def test_altered(

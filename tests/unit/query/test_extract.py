@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,6 +27,9 @@ from otel_audit.verify.report import Integrity
 from tests import extracts, logs
 
 KEY = b"0123456789abcdef"
+KEY_ID: dict[str, Any] = {"audit.key.id": logs.key_id(KEY)}
+HMAC = re.compile(rb',"hmac":"[0-9a-f]{64}"')
+SAID = re.compile(rb'"key_id":[^,]*,')
 LINES = logs.log(40)
 
 
@@ -388,6 +393,88 @@ class TestChecked:
         assert checked(data).macs_checked is False
         assert checked(data, key=KEY).macs_checked is True
         assert [one.kind for one in checked(data, key=b"another key, 16 B").findings] == ["mac_invalid"]
+
+    def keyed(self, tmp_path: Path, first: int = 3) -> tuple[bytes, str]:
+        """Return an extract of a log with a key, and an anchor of its head."""
+        lines = logs.log(9, key=KEY)
+        data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=first, until_seq=5))
+        return data, f"9:{logs.hash_of(lines[-1])}"
+
+    @pytest.mark.parametrize("which", [0, 1])
+    def test_macs_taken_away(self, tmp_path: Path, which: int) -> None:
+        """The first line names the log's key: a line without hmac is refused, with the key and without it."""
+        data, anchor = self.keyed(tmp_path)
+        stripped = HMAC.sub(b"", data, count=which)
+        for key in (None, KEY):
+            report = checked(stripped, anchor, key=key)
+            assert [(one.kind, one.seq) for one in report.findings] == [("mac_missing", 3)]
+            assert not report.anchored
+
+    def test_macs_without_the_first_lines_word(self, tmp_path: Path) -> None:
+        """Where the first line says nothing of a key, each line has an hmac, or none has."""
+        data = SAID.sub(b"", self.keyed(tmp_path)[0])
+        assert b"key_id" not in data
+        assert (checked(data).findings, checked(data).macs_checked) == ((), False)
+        assert checked(data, key=KEY).macs_checked is True
+        stripped = HMAC.sub(b"", data)
+        assert (checked(stripped).findings, checked(stripped).macs_checked) == ((), None)
+        first, begin, *rest = data.split(b"\n")
+        assert [one.kind for one in checked(b"\n".join([first, HMAC.sub(b"", begin), *rest])).findings] == ["malformed"]
+        second = [first, begin, HMAC.sub(b"", rest[0]), *rest[1:]]
+        assert [one.kind for one in checked(b"\n".join(second)).findings] == ["mac_missing"]
+
+    @pytest.mark.parametrize(
+        ("said", "kind", "line"),
+        [(b'"key_id":null,', "downgraded", 2), (b'"key_id":"0011",', "downgraded", 2), (b"", "mac_missing", 2)],
+    )
+    def test_the_key_of_an_opened(self, tmp_path: Path, said: bytes, kind: str, line: int) -> None:
+        """A chosen ``opened`` proves which key the log has, whatever the first line says of it."""
+        data, anchor = self.keyed(tmp_path, 1)
+        assert is_sound(checked(data, anchor))
+        forged = SAID.sub(said, HMAC.sub(b"", data), count=1)
+        assert [(one.kind, one.line) for one in checked(forged, anchor).findings] == [(kind, line)]
+
+    def test_the_key_of_a_later_opened(self, tmp_path: Path) -> None:
+        """Lines without hmac before an ``opened`` that declares a key are refused, too."""
+        members = [logs.entry(1), logs.opened(2, **KEY_ID), logs.entry(3)]
+        lines = list(logs.chain(members, key=KEY))
+        data = HMAC.sub(b"", SAID.sub(b"", made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=1))))
+        assert [(one.kind, one.seq) for one in checked(data).findings] == [("mac_missing", 2)]
+
+    @pytest.mark.parametrize(
+        ("said", "kind", "line"),
+        [(b"null", "malformed", 2), (b"5", "malformed", 1), (b'"%b"' % (b"x" * 100_000), None, None)],
+        ids=["null", "number", "long"],
+    )
+    def test_another_key_id(self, tmp_path: Path, said: bytes, kind: str | None, line: int | None) -> None:
+        """A line has no hmac where the first line says that there is no key, and the key that is given is that key."""
+        data = SAID.sub(b'"key_id":' + said + b",", self.keyed(tmp_path)[0])
+        assert [(one.kind, one.line) for one in checked(data).findings] == ([] if kind is None else [(kind, line)])
+        [finding] = checked(data, key=KEY).findings
+        assert finding.line == 1
+        assert len(str(finding)) < 1000
+
+    @pytest.mark.parametrize("has", [True, False])
+    def test_a_log_whose_macs_are_not_as_it_declares(self, tmp_path: Path, *, has: bool) -> None:
+        """Of a line that lacks its hmac, or has one that its log does not declare, there is no extract."""
+        members = [logs.opened() if has else logs.opened(**KEY_ID), logs.entry(2)]
+        lines = list(logs.chain(members, key=KEY if has else None))
+        with pytest.raises(
+            BrokenChainError, match=r"audit\.jsonl:2: seq 2: expected (an|no) hmac, as the log declares"
+        ):
+            made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=2))
+
+    def test_a_log_that_declares_nothing(self, tmp_path: Path) -> None:
+        """Of a log without an ``opened`` the first line says nothing of a key."""
+        lines = list(logs.chain([logs.entry(seq) for seq in (1, 2, 3)], key=KEY))
+        data = made(tmp_path, {"audit.jsonl": logs.join(lines)}, Selection(since_seq=2))
+        assert b"key_id" not in data
+        assert checked(data, key=KEY).macs_checked is True
+
+    def test_no_entry(self, data: bytes) -> None:
+        """An extract without any entry is not sound."""
+        empty = logs.join([data.split(b"\n")[0], b'{"head":null,"chosen":0,"left_out":0}'])
+        assert [(one.kind, one.line) for one in checked(empty).findings] == [("malformed", 2)]
 
     def test_no_macs(self, data: bytes) -> None:
         """A key for an extract whose lines have no hmac is a finding."""
