@@ -50,7 +50,8 @@ def verify_log(
         hmac_key_file: Holds the raw key; without it the report says that MACs were not checked.
         anchors: Receipts, or their text ``SEQ:HASH``: what the log must still agree with.
         anchor_copies: Collectors' copies, of which the same holds: OTLP JSON, or exact lines
-            (`otel_audit.reconcile` tells all that differs).
+            (`otel_audit.reconcile` tells all that differs). With entries that may be this log's and
+            that no chain leads to, they anchor nothing (``report.copies.unplaced``).
         expected_integrity: A log that declares a weaker mode is ``downgraded``.
         chain_only: Look at ``seq``, hashes and links alone, until one of them is wrong.
         since_seq: Begin at the entry with this ``seq``, and believe what it names as its predecessor.
@@ -80,8 +81,6 @@ def verify_log(
     fixed = [parse_anchor(anchor) for anchor in anchors]
     copies = list(anchor_copies)
     copied = copy_anchors(path, copies) if copies else None
-    if copied is not None:
-        fixed += copied.anchors
     question = Question(
         key=None if hmac_key_file is None else read_key(hmac_key_file, AuditVerifyError),
         anchors=fixed,
@@ -90,8 +89,7 @@ def verify_log(
         processes=processes,
         progress=progress,
     )
-    report = verify_files(find_log(path), question, since_seq=since_seq, checkpoint_file=checkpoint_file)
-    return report if copied is None else copied.judged(report)
+    return verify_files(find_log(path), question, copied=copied, since_seq=since_seq, checkpoint_file=checkpoint_file)
 
 
 class Found(NamedTuple):

@@ -6,13 +6,14 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from otel_audit.checkpoint_file import read_checkpoint, write_checkpoint
 from otel_audit.errors import AuditVerifyError
 from otel_audit.line_form import format_time
 from otel_audit.log_files import LogFiles
+from otel_audit.reconcile import NO_COPIES, CopyAnchors
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.checkpoint import Checkpoint
 from otel_audit.verify.declared import find_declaration
@@ -40,6 +41,7 @@ def verify_files(
     log: LogFiles,
     question: Question,
     *,
+    copied: CopyAnchors | None = None,
     since_seq: int | None = None,
     checkpoint_file: str | os.PathLike[str] | None = None,
 ) -> VerifyReport:
@@ -48,6 +50,7 @@ def verify_files(
     Args:
         log: Its files.
         question: What is asked.
+        copied: What copies prove of it.
         since_seq: Begin at this entry.
         checkpoint_file: Begin where the checkpoint in it says, in full where there is none yet; the
             next one is put in its place if the log is intact.
@@ -61,8 +64,9 @@ def verify_files(
         checksums = log.checksums()
         segments = log.open(stack)
         if not segments:
-            return _missing(log.path)
-        asked = _Asked(log, tuple(segments), checksums, question, now)
+            missing = _missing(log.path)
+            return missing if copied is None else copied.judged(missing)
+        asked = _Asked(log, tuple(segments), checksums, question, now, copied or NO_COPIES)
         report = None
         if since_seq is not None and since_seq > 1:
             report = asked.since(start_at(segments, since_seq), Since(since_seq))
@@ -70,6 +74,8 @@ def verify_files(
             report = _from_checkpoint(asked, saved, str(checkpoint_file))
         if report is None:
             report = asked.in_full(saved)
+        if copied is not None:
+            report = copied.judged(report)
         if checkpoint_file is not None and report.intact:
             write_checkpoint(checkpoint_file, _checkpoint(report, segments, question, now))
         return report
@@ -84,31 +90,43 @@ class _Asked:
     checksums: Checksums
     question: Question
     now: str
+    copied: CopyAnchors
 
     def in_full(self, saved: Checkpoint | None) -> VerifyReport:
         """Verify the whole log, and hold it against a checkpoint that did not help."""
         own = () if saved is None else (saved.anchor,)
-        return verify(self.segments, own_anchors=own, **self._how(Start()))
+        return verify(self.segments, own_anchors=own, **self._how(Start(), self.copied.anchors))
 
     def since(self, start: Start, since: Since) -> VerifyReport | None:
-        """Verify from a place on, if that can be judged by itself."""
-        anchors = self.question.anchors
-        early = [anchor.seq for anchor in anchors if anchor.seq < start.seq]
+        """Verify from a place on, if that can be judged by itself.
+
+        What a copy has otherwise before the place needs the whole. The last entry that a copy agrees
+        upon proves what is new only if it is new, or the one right before the place.
+        """
+        early = [anchor.seq for anchor in self.question.anchors if anchor.seq < start.seq]
         if early:
             raise AuditVerifyError(
                 f"{self.log.path}: expected anchors from seq {start.seq} on, where this check begins, "
                 f"got one of seq {min(early)}; check the whole log for that"
             )
-        return verify_since(self.segments, start, since, **self._how(start))
+        agreed = self.copied.agreed
+        at_place = agreed is not None and agreed.seq == start.seq - 1
+        if agreed is not None and at_place and start.ends and agreed.hash not in start.ends:
+            return None
+        if any(anchor.seq < start.seq for anchor in self.copied.contradicting):
+            return None
+        anchors = [anchor for anchor in self.copied.anchors if anchor.seq >= start.seq]
+        report = verify_since(self.segments, start, since, **self._how(start, anchors))
+        return replace(report, anchors_matched=report.anchors_matched + 1) if report and at_place else report
 
-    def _how(self, start: Start) -> dict[str, Any]:
+    def _how(self, start: Start, copied: Sequence[Anchor]) -> dict[str, Any]:
         question = self.question
         total = sum(segment.size_bytes for segment in self.segments[start.segment :]) - start.offset
         return {
             "path": self.log.path,
             "first_name": self.log.first_name,
             "key": question.key,
-            "anchors": question.anchors,
+            "anchors": (*question.anchors, *copied),
             "expected_integrity": question.expected_integrity,
             "chain_only": question.chain_only,
             "now": self.now,

@@ -29,7 +29,7 @@ findings:
   gap          a copy has them, and the log lacks them
   diverged     the log has other entries in their place, or beside them
   altered      a copy is not what was written: changed on the way, or since
-  unplaced     a copy has them from the same file or process, behind the log's end, and no chain leads to them
+  unplaced     a copy has them, they may be this log's, and no chain leads to them
 
 exit status:
   0    every entry of the log is in a copy, as it stands, and each line is an entry, once and in order

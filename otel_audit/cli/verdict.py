@@ -43,7 +43,7 @@ def as_text(report: VerifyReport, anchors: list[str], *, part: bool = False) -> 
     yield f"{path}: {_verdict(report, anchors)}"
     if part and report.supported and report.since is None:
         yield "  the whole log was checked"
-    yield from (f"  {note}" for note in _notes(report))
+    yield from (f"  {note}" for note in _notes(report, _highest(anchors)))
     yield from (f"  {line}" for line in _unfinished(report))
 
 
@@ -105,7 +105,13 @@ def finding_as_json(finding: Finding) -> dict[str, object]:
 
 def _copies(read: CopiesRead) -> dict[str, object]:
     first = None if read.first is None else path_text(read.first)
-    return {"entries": read.entries, "placed": read.placed, "unreadable": read.unreadable, "unreadable_first": first}
+    return {
+        "entries": read.entries,
+        "placed": read.placed,
+        "unplaced": read.unplaced,
+        "unreadable": read.unreadable,
+        "unreadable_first": first,
+    }
 
 
 def _status(report: VerifyReport) -> str:
@@ -128,13 +134,17 @@ def _verdict(report: VerifyReport, anchors: list[str]) -> str:
         )
     if not report.anchored:
         return f"{intact}, unanchored{_extent(report)}\n  {UNANCHORED}"
-    proved = max((int(anchor.partition(":")[0]) for anchor in anchors), default=0)
+    proved = _highest(anchors)
     if report.head is not None and proved < report.head.seq:
         return (
             f"{intact}, anchored up to seq {proved}{_extent(report)}\n"
             f"  nothing outside the file proves it complete behind seq {proved}"
         )
     return f"{intact}, anchored{_extent(report)}"
+
+
+def _highest(anchors: list[str]) -> int:
+    return max((int(anchor.partition(":")[0]) for anchor in anchors), default=0)
 
 
 def _counted(findings: tuple[Finding, ...]) -> str:
@@ -153,7 +163,7 @@ def _extent(report: VerifyReport) -> str:
     return f"; {', '.join(parts)}"
 
 
-def _notes(report: VerifyReport) -> Iterator[str]:
+def _notes(report: VerifyReport, proved: int) -> Iterator[str]:
     if not report.supported:
         return
     if report.copies is not None and report.copies.unreadable:
@@ -162,8 +172,14 @@ def _notes(report: VerifyReport) -> Iterator[str]:
             f"{lines} of the copies cannot be read, so they anchor nothing; the first: "
             f"{visible(path_text(report.copies.first or ''))}"
         )
+    if report.copies is not None and report.copies.unplaced:
+        entries = plural(report.copies.unplaced, "entry", "entries")
+        yield f"{entries} of the copies may be this log's, and no chain leads to them, so they anchor nothing:"
+        yield "  otel-audit reconcile says which; a copy of this log alone, or with log.file.path, tells whose they are"
     if report.since is not None:
         yield from _since(report.since)
+        if 0 < proved < report.since.seq - 1:
+            yield f"the copies reach seq {proved}, which is before: they prove nothing of what is new"
     if report.macs_checked is False:
         yield "MACs not checked: the log has a key; give it with --hmac-key-file"
     elif report.macs_checked:

@@ -10,10 +10,13 @@ from otel_audit.cli import extract_text, status, verdict
 from otel_audit.cli.arguments import add_anchors, anchors_from, log_path, whole_number
 from otel_audit.cli.progress import progress
 from otel_audit.cli.text import ascii_json, path_text, tell, visible
-from otel_audit.errors import AuditError
-from otel_audit.reader import verify_log
+from otel_audit.errors import AuditError, AuditVerifyError
+from otel_audit.key_file import read_key
+from otel_audit.log_files import find_log
 from otel_audit.reconcile import CopyAnchors, copy_anchors
+from otel_audit.verification import Question, verify_files
 from otel_audit.verify import VerifyReport
+from otel_audit.verify.anchors import parse_anchor
 
 if TYPE_CHECKING:
     from otel_audit.query.extract_check import ExtractReport
@@ -34,7 +37,7 @@ exit status:
   1    errors: tampering, loss, a missing or empty log, a copy of which nothing leads to it
   2    wrong usage, a file that cannot be read, an unknown format version
   3    --require-anchor, and no anchor matched (of an extract: does not prove all of it), or a line of a copy
-       cannot be read
+       cannot be read, or an entry of one may be the log's and no chain leads to it
 Of several logs, 1 outweighs 2, and 2 outweighs 3."""
 
 _MAX_PROCESSES: Final = 64
@@ -115,47 +118,50 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.anchor_copies:
         with progress("bytes", quiet=arguments.quiet) as shown:
             copied = copy_anchors(arguments.paths[0], arguments.anchor_copies, shown)
-        anchors += [f"{one.seq}:{one.hash}" for one in copied.anchors]
+    given = _given(anchors, copied)
     checked = []
     for path in arguments.paths:
         checked.append(check(path, anchors, arguments, copied))
         if arguments.checkpoint_file is not None and not arguments.quiet:
             _tell_of_no_checkpoint(checked[-1].report)
         if arguments.format == "text":
-            _print_text(checked[-1], anchors, quiet=arguments.quiet, part=part)
+            _print_text(checked[-1], given, quiet=arguments.quiet, part=part)
     exit_status = status.gravest(one.status for one in checked)
     if arguments.format == "json" and not arguments.quiet:
-        print(ascii_json(as_json(checked, len(anchors), exit_status), indent=2))
+        print(ascii_json(as_json(checked, len(given), exit_status), indent=2))
     return exit_status
 
 
 def check(path: str, anchors: list[str], arguments: argparse.Namespace, copied: CopyAnchors | None = None) -> Checked:
     """Verify one log; a log that cannot be read is a result, too."""
     try:
-        extract = extract_text.extract_report(path, anchors, arguments.hmac_key_file, arguments.integrity)
+        key_file = arguments.hmac_key_file
+        extract = extract_text.extract_report(path, _given(anchors, copied), key_file, arguments.integrity)
         if extract is not None:
             if arguments.since_seq is not None or arguments.checkpoint_file is not None:
                 raise AuditError(f"{path_text(path)}: an extract is checked whole: expected no seq and no checkpoint")
             exit_status = extract_text.status_of(extract, require_anchor=arguments.require_anchor)
             return Checked(path, None, None, exit_status, extract)
         with progress("bytes", quiet=arguments.quiet) as shown:
-            report = verify_log(
-                path,
-                hmac_key_file=arguments.hmac_key_file,
-                anchors=anchors,
+            question = Question(
+                key=None if key_file is None else read_key(key_file, AuditVerifyError),
+                anchors=[parse_anchor(anchor) for anchor in anchors],
                 expected_integrity=arguments.integrity,
                 chain_only=arguments.chain_only,
-                since_seq=arguments.since_seq,
-                checkpoint_file=arguments.checkpoint_file,
                 processes=arguments.processes,
                 progress=shown,
+            )
+            report = verify_files(
+                find_log(path),
+                question,
+                copied=copied,
+                since_seq=arguments.since_seq,
+                checkpoint_file=arguments.checkpoint_file,
             )
     except OSError as error:
         return Checked(path, None, f"{path_text(path)}: cannot be read: {error.strerror or error}", status.UNUSABLE)
     except AuditError as error:
         return Checked(path, None, str(error), status.UNUSABLE)
-    if copied is not None:
-        report = copied.judged(report)
     return Checked(path, report, None, status_of(report, require_anchor=arguments.require_anchor))
 
 
@@ -184,6 +190,10 @@ def as_json(checked: list[Checked], anchors_given: int, exit_status: int) -> dic
     if extracts := [extract_text.as_json(one.extract, anchors_given) for one in checked if one.extract is not None]:
         result["extracts"] = extracts
     return result
+
+
+def _given(anchors: list[str], copied: CopyAnchors | None) -> list[str]:
+    return anchors if copied is None else [*anchors, *(f"{one.seq}:{one.hash}" for one in copied.anchors)]
 
 
 def _tell_of_no_checkpoint(report: VerifyReport | None) -> None:

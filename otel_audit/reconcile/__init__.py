@@ -4,12 +4,13 @@ Reads; needs neither OpenTelemetry nor an extra. The copies are what others wrot
 believed but by the hash that the log, or the line itself, gives it.
 """
 
-from otel_audit.reconcile.anchoring import CopyAnchors
+from otel_audit.reconcile.anchoring import NO_COPIES, CopyAnchors
 from otel_audit.reconcile.reconciler import Progress, copy_anchors, reconcile
 from otel_audit.reconcile.report import CopyFinding, CopyKind, ReconcileReport
 from otel_audit.reconcile.seq_set import SeqRange, SeqSet
 
 __all__ = [
+    "NO_COPIES",
     "CopyAnchors",
     "CopyFinding",
     "CopyKind",

@@ -2,28 +2,30 @@
 
 The quick way stamps the stream id on each record. A line does not carry it, so neither do exact
 lines and what a file receiver makes of them; a gateway's archive may hold those of many logs. What
-names an entry of this log as its predecessor, or another entry that does, is this log's.
+names an entry of this log as its predecessor, or another entry that does, is this log's. What leads
+in the same way to the ``opened`` of another log is that log's: only lines that have the hash that
+they say prove it, for whoever can send to a collector can write any other.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from otel_audit import semconv
 from otel_audit.chain import GENESIS
 from otel_audit.entry import MalformedLineError, parse_line
-from otel_audit.reconcile.copied import Copied, Judgement
+from otel_audit.reconcile.copied import Copied, Judgement, is_sound
+from otel_audit.reconcile.judge import hashes_of
 from otel_audit.reconcile.log_index import LogIndex
-from otel_audit.reconcile.sources import MAX_SOURCES, Sources, source_of
-from otel_audit.verify.seal import split_seal
+from otel_audit.reconcile.sources import MAX_SOURCES, Source, Sources, source_of
 
 MAX_WAITING: Final = 100_000
 """Entries that arrived before the one that they follow, and other logs': some 60 MiB. Then the oldest fall out."""
 _NONE: Final[dict[str, Any]] = {}
 MAX_ENDS: Final = 1 << 18
-"""Hashes of entries that this log does not have, which others may follow."""
+"""Hashes of entries that this log does not have, which others may follow; of other logs' entries likewise."""
 
 Judge = Callable[[Copied], Judgement]
 """Judges an entry at once, so that what waits need not be kept whole."""
@@ -38,6 +40,7 @@ class Belonging:
 
     Attributes:
         others: Entries of other logs, as far as is known.
+        sources: Where this log's entries come from.
     """
 
     def __init__(self, index: LogIndex, judge: Judge) -> None:
@@ -46,11 +49,12 @@ class Belonging:
         self._stream_id = index.declared.stream_id
         self._chained = index.declared.mode == "chain"
         self._ends: OrderedDict[str, None] = OrderedDict()
+        self._ends_of_others: OrderedDict[str, None] = OrderedDict()
         self._waiting: OrderedDict[str, list[Copied]] = OrderedDict()
         self._waits = 0
         self._fallen = 0
-        self._sources = Sources()
-        self._last_fallen: dict[object, int] = {}  # the highest seq of each source
+        self._fallen_kept: dict[tuple[Source, bool], Copied] = {}
+        self.sources = Sources()
         self.others = 0
 
     def ours(self, copied: Copied) -> Iterator[Copied]:
@@ -62,75 +66,104 @@ class Belonging:
         if not self._chained or (stamped and copied.stream_id == self._stream_id):
             pass  # without a chain nothing else tells
         elif self._is_in_log(copied):
-            self._sources.add(copied)
+            self.sources.add(source_of(copied))
             yield copied
             return
+        elif self._is_of_another(copied):
+            self._leave_out(copied)
+            return
         elif not self._is_linked(copied):
-            if copied.prev_hash in (None, GENESIS):
-                self.others += 1
-            else:
-                self._wait(copied)
+            self._wait(copied)
             return
         todo = [copied]
         while todo:
             one = todo.pop()
-            if one.judged is None:
-                self._sources.add(one)
+            self.sources.add(source_of(one) if one.judged is None else one.source)
             yield one
             if one.hash is not None and self._chained and not self._is_in_log(one):
-                self._ends[one.hash] = None
-                if len(self._ends) > MAX_ENDS:
-                    self._ends.popitem(last=False)
-                waited = self._waiting.pop(one.hash, ())
-                self._waits -= len(waited)
-                todo.extend(reversed(waited))
+                _remember(self._ends, one.hash)
+                todo.extend(reversed(self._take_waiting(one.hash)))
 
     def left(self) -> int:
         """Return how many entries led nowhere: of other logs, or of this one behind some that no copy has."""
         return self._waits + self._fallen
 
-    def left_behind(self, head: int) -> Iterator[int]:
-        """Yield the ``seq`` of those that led nowhere, lie behind the log's end, and come from where it does.
+    def led_nowhere(self) -> Iterator[Copied]:
+        """Yield what of these was kept, but for what is stamped as another log's.
 
-        Of those that fell out, the last of each source.
+        Of those that fell out: of each source the last, and the first that has the content of the log's line.
         """
-        for waited in self._waiting.values():
-            for one in waited:
-                if one.seq > head and one.source in self._sources:
-                    yield one.seq
-        for source, seq in self._last_fallen.items():
-            if seq > head and source in self._sources:
-                yield seq
+        for group in (*self._waiting.values(), self._fallen_kept.values()):
+            for one in group:
+                if one.stream_id is None or self._stream_id is None or one.stream_id == self._stream_id:
+                    yield one
 
     def _is_linked(self, copied: Copied) -> bool:
         if copied.seq == 1:
             return _stream_of(copied) == self._stream_id
         if copied.prev_hash is None:
             return False
-        return copied.prev_hash in self._ends or copied.prev_hash in _hashes(self._index.lines(copied.seq - 1))
+        return copied.prev_hash in self._ends or copied.prev_hash in hashes_of(self._index.lines(copied.seq - 1))
 
     def _is_in_log(self, copied: Copied) -> bool:
         lines = self._index.lines(copied.seq)
-        return copied.line in lines or copied.hash in _hashes(lines)
+        return copied.line in lines or copied.hash in hashes_of(lines)
+
+    def _is_of_another(self, copied: Copied) -> bool:
+        if copied.prev_hash is None:
+            return copied.line is not None  # a log of another mode
+        if copied.prev_hash in self._ends_of_others:
+            return True
+        if copied.seq != 1 or copied.prev_hash != GENESIS or self._stream_id is None:
+            return False
+        return _stream_of(copied) not in (None, self._stream_id)
+
+    def _leave_out(self, copied: Copied) -> None:
+        todo = [copied]
+        while todo:
+            one = todo.pop()
+            self.others += 1
+            if one.hash is not None and (one.sealed or (one.line is not None and is_sound(one.line))):
+                _remember(self._ends_of_others, one.hash)
+                todo.extend(self._take_waiting(one.hash))
+
+    def _take_waiting(self, digits: str) -> list[Copied]:
+        waited = self._waiting.pop(digits, [])
+        self._waits -= len(waited)
+        return waited
 
     def _wait(self, copied: Copied) -> None:
-        assert copied.prev_hash is not None
         held = copied._replace(
-            line=None, telemetry=None, attributes=_NONE, judged=self._judge(copied), source=source_of(copied)
+            line=None,
+            telemetry=None,
+            attributes=_NONE,
+            judged=self._judge(copied),
+            source=source_of(copied),
+            sealed=copied.line is not None and is_sound(copied.line),
         )
-        self._waiting.setdefault(copied.prev_hash, []).append(held)
+        self._waiting.setdefault(copied.prev_hash or "", []).append(held)
         self._waits += 1
         while self._waits > MAX_WAITING:
             _, oldest = self._waiting.popitem(last=False)
             self._waits -= len(oldest)
             self._fallen += len(oldest)
             for one in oldest:
-                if one.source in self._last_fallen or len(self._last_fallen) < MAX_SOURCES:
-                    self._last_fallen[one.source] = max(one.seq, self._last_fallen.get(one.source, 0))
+                self._keep_of_fallen(one)
+
+    def _keep_of_fallen(self, one: Copied) -> None:
+        same = one.judged is not None and one.judged.kind == "diverged" and not one.judged.changed
+        kept = self._fallen_kept.get((one.source, same))
+        if kept is None:
+            if len(self._fallen_kept) < 2 * MAX_SOURCES:
+                self._fallen_kept[one.source, same] = one
+        elif one.seq < kept.seq if same else one.seq > kept.seq:
+            self._fallen_kept[one.source, same] = one
 
 
-def _hashes(lines: Iterable[bytes]) -> list[str | None]:
-    return [seal.hash for line in lines if (seal := split_seal(line)) is not None]
+def _remember(ends: OrderedDict[str, None], digits: str) -> None:
+    ends[digits] = None
+    if len(ends) > MAX_ENDS:
+        ends.popitem(last=False)
 
 
 def _stream_of(copied: Copied) -> str | None:

@@ -65,7 +65,8 @@ class Copied(NamedTuple):
         path: The copy.
         number: The line in it.
         judged: What it shows, where only that was kept of it.
-        source: Of what waits: the file or process that it is of, as far as the copy says.
+        source: Of what waits: where it comes from (`otel_audit.reconcile.sources.Source`).
+        sealed: Of what waits: the copy had the exact line, and that has the hash that it says.
     """
 
     seq: int
@@ -79,7 +80,8 @@ class Copied(NamedTuple):
     path: str
     number: int
     judged: Judgement | None = None
-    source: object = None
+    source: Any = None
+    sealed: bool = False
 
 
 @dataclass(slots=True)
@@ -100,6 +102,15 @@ class CopyCounts:
     unreadable: int = 0
     first: str | None = None
     bytes: int = 0
+
+    def add(self, more: CopyCounts) -> None:
+        """Add what was read of the next copy; its bytes were counted on from these."""
+        self.records += more.records
+        self.foreign += more.foreign
+        self.torn += more.torn
+        self.unreadable += more.unreadable
+        self.first = self.first or more.first
+        self.bytes = more.bytes
 
 
 def read_copied(copy: CopyFile, counts: CopyCounts, progress: Callable[[int], None] | None = None) -> Iterator[Copied]:

@@ -38,7 +38,7 @@ def make_report(done: Comparison) -> ReconcileReport:
     log, rivals = survey(index)
     done.take_rivals(rivals)
     missing, not_sent = _missing(done)
-    unplaced = list(stretches_of(sorted(done.belonging.left_behind(index.head))))
+    unplaced = list(_cut_at_head(stretches_of(sorted(done.leftover.seqs)), index.head))
     found: list[CopyFinding] = []
     for cut, make in (
         (missing.ranges(), _not_in_copy),
@@ -137,6 +137,7 @@ def _not_in_copy(done: Comparison, one: SeqRange, placed: bool) -> CopyFinding:
         line=line,
         expected=f"a copy of seq {one}",
         got=f"none{end}",
+        doubtful=bool(done.diverged or done.leftover.seqs),
     )
 
 
@@ -185,14 +186,21 @@ def _altered(done: Comparison, one: SeqRange, _placed: bool) -> CopyFinding:
 
 
 def _unplaced(done: Comparison, one: SeqRange, _placed: bool) -> CopyFinding:
+    head = done.index.head
+    near = done.leftover.behind
+    if near is not None and near.first <= one.last and one.first <= near.last:
+        where = "from the same file or process"
+    else:
+        where = "and which can be this log's"
+    got = f"the end of the log behind seq {head}, and" if one.first > head else "other entries there, and"
     return CopyFinding(
         kind="unplaced",
         seq=one.first,
         last_seq=one.last,
         path=done.index.path,
         line=None,
-        expected=f"a log that leads to seq {one}, which the copy has from the same file or process",
-        got=f"the end of the log behind seq {done.index.head}, and no entry in a copy that leads there",
+        expected=f"a log that leads to seq {one}, which the copy has {where}",
+        got=f"{got} no entry in a copy that leads there",
     )
 
 

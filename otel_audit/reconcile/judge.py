@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from otel_audit import semconv
@@ -108,6 +108,11 @@ def content(line: bytes) -> list[tuple[str, object]] | None:
         return [(name, value) for name, value in parse_line(line).items() if name not in _SEALED]
     except MalformedLineError:
         return None
+
+
+def hashes_of(lines: Iterable[bytes]) -> list[str | None]:
+    """Return the hashes that lines say, of those that have a seal."""
+    return [seal.hash for line in lines if (seal := split_seal(line)) is not None]
 
 
 def _hash(line: bytes) -> str | None:

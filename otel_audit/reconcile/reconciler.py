@@ -11,16 +11,17 @@ from typing import Final
 
 from otel_audit.errors import AuditVerifyError
 from otel_audit.log_files import find_log
-from otel_audit.reconcile.anchoring import CopyAnchors
+from otel_audit.reconcile.anchoring import NO_COPIES, CopyAnchors
 from otel_audit.reconcile.belonging import Belonging
 from otel_audit.reconcile.copied import Copied, CopyCounts, Judgement, is_sound, read_copied
 from otel_audit.reconcile.copy_file import CopyFile, open_copies
 from otel_audit.reconcile.findings import make_report
 from otel_audit.reconcile.judge import SAME, by_hash, judge, wrong_hash
+from otel_audit.reconcile.leftover import Leftover, take_left
 from otel_audit.reconcile.log_index import LogIndex
 from otel_audit.reconcile.log_lines import Rivals
 from otel_audit.reconcile.report import ReconcileReport
-from otel_audit.reconcile.seq_set import SeqRange, SeqSet
+from otel_audit.reconcile.seq_set import SeqSet
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.report import CopiesRead
 
@@ -84,7 +85,7 @@ def copy_anchors(
         opened = open_copies(copies, stack)
         log = find_log(path)
         if not log.numbers():
-            return CopyAnchors((), CopiesRead(entries=0, placed=0, unreadable=0, first=None))  # `verify` says it
+            return NO_COPIES  # `verify` says it
         comparison = Comparison(LogIndex(log, stack), opened, hashes_only=True)
         comparison.run(progress)
         return comparison.anchors()
@@ -109,6 +110,7 @@ class Comparison:
         diverges: The first that they do not.
         beyond: The last that the log does not reach.
         placed: How many copied entries are this log's.
+        leftover: Those that can be, and that no chain leads to.
         notes: What differs, by kind and seq, with the place in the copy.
     """
 
@@ -128,6 +130,7 @@ class Comparison:
         self.diverges: Anchor | None = None
         self.beyond: Anchor | None = None
         self.placed = 0
+        self.leftover = Leftover()
         self.notes: OrderedDict[tuple[str, int], tuple[Judgement, str, int]] = OrderedDict()
         self._hashes_only = hashes_only
         self._growing = False
@@ -148,7 +151,8 @@ class Comparison:
                     self.take(ours)
             if counts.unreadable and not counts.records and not counts.foreign:
                 raise AuditVerifyError(f"expected OTLP JSON or lines of an audit log: {counts.first}")
-            self._add(counts)
+            self.counts.add(counts)
+        take_left(self)
 
     def take(self, copied: Copied) -> None:
         """Compare one entry of this log."""
@@ -169,11 +173,15 @@ class Comparison:
         elif judgement.kind == "altered":
             self._note(copied, judgement, self.altered)
         else:
-            self._note(copied, judgement, self.diverged)
-            if judgement.changed:
-                self.changed.add(seq)
-            if copied.hash is not None and (self.diverges is None or seq < self.diverges.seq):
-                self.diverges = Anchor(seq, copied.hash)
+            self.take_diverged(copied, judgement)
+
+    def take_diverged(self, copied: Copied, judgement: Judgement) -> None:
+        """Take in an entry that the log has otherwise."""
+        self._note(copied, judgement, self.diverged)
+        if judgement.changed:
+            self.changed.add(copied.seq)
+        if copied.hash is not None and (self.diverges is None or copied.seq < self.diverges.seq):
+            self.diverges = Anchor(copied.seq, copied.hash)
 
     def take_rivals(self, rivals: Rivals) -> None:
         """Take in which entries have others beside them in the log: a copy is of one of them at most."""
@@ -189,17 +197,17 @@ class Comparison:
 
     def anchors(self) -> CopyAnchors:
         """Return what was found, as anchors."""
-        found = (self.agreed, self.diverges, self.beyond)
-        counts = self.counts
+        counts, left = self.counts, self.leftover
         read = CopiesRead(
             entries=self.placed + self.belonging.others + self.belonging.left(),
             placed=self.placed,
+            unplaced=len(left.seqs),
             unreadable=counts.unreadable,
             first=counts.first,
         )
-        behind = list(self.belonging.left_behind(self.index.head))
-        unplaced = SeqRange(min(behind), max(behind)) if behind else None
-        return CopyAnchors(tuple(anchor for anchor in found if anchor is not None), read, unplaced)
+        if not self.placed:  # that is what there is to say
+            return CopyAnchors(read)
+        return CopyAnchors(read, self.agreed, self.diverges, self.beyond, left.behind)
 
     def _take_lost(self, copied: Copied) -> None:
         judgement = copied.judged or _judge_lost(copied)
@@ -223,7 +231,8 @@ class Comparison:
 
     def _judge_at_once(self, copied: Copied) -> Judgement:
         lines = self.index.lines(copied.seq)
-        judgement = self._judge(copied, lines) if lines else _judge_lost(copied)
+        stream_id = self.index.declared.stream_id
+        judgement = judge(copied, lines, stream_id) if lines else _judge_lost(copied)
         # one of a few, not one each: what differs is found again when it is needed
         return _WAITING[judgement.changed] if judgement.kind == "diverged" else judgement
 
@@ -231,15 +240,6 @@ class Comparison:
         into.add(copied.seq)
         if len(self.notes) < MAX_NOTES:
             self.notes.setdefault((judgement.kind, copied.seq), (judgement, copied.path, copied.number))
-
-    def _add(self, counts: CopyCounts) -> None:
-        own = self.counts
-        own.records += counts.records
-        own.foreign += counts.foreign
-        own.torn += counts.torn
-        own.unreadable += counts.unreadable
-        own.first = own.first or counts.first
-        own.bytes = counts.bytes
 
 
 def _judge_lost(copied: Copied) -> Judgement:

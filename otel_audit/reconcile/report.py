@@ -17,9 +17,12 @@ REMEDIES: Final[dict[CopyKind, str]] = {
     "gap": "the log lacks what the copy has: keep the copy, and verify the log",
     "diverged": "the log is not what was copied: keep both, and do not trust the log from here on",
     "altered": "the copy is not what was sent: look for a processor in the collector that changes records",
-    "unplaced": "the log may have lost its end: look in a backup for the entries between, and keep the copy",
+    "unplaced": "the log may have been cut or changed: look in a backup for the entries between, and keep the copy",
 }
 """What to do, by kind."""
+
+DOUBTFUL: Final = "do not send them before it is known why the log and the copies differ: they may be forged"
+"""What to do with entries that no copy has, where copies have others that contradict the log, or may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class CopyFinding:
             log ends before. ``gap``: copies have them, the log has others before and behind.
             ``diverged``: the log has other entries in their place, or beside them. ``altered``: a copy is not what
             was written, by its own hash or by the line that it carries. ``unplaced``: copies have
-            them from where they have the log's, with a ``seq`` behind its end, and no chain leads to them.
+            them, they can be this log's, and no chain leads to them.
         seq: The first.
         last_seq: The last.
         path: Of the log; of what is altered, of the copy. Where it is known of the first.
@@ -40,6 +43,7 @@ class CopyFinding:
         got: Likewise.
         changed: Of ``diverged``: those whose content differs; the others differ only by the hashes
             that follow from it. At most 100 stretches.
+        doubtful: Of ``not_in_copy``: there are others that diverged, or cannot be placed.
     """
 
     kind: CopyKind
@@ -50,6 +54,7 @@ class CopyFinding:
     expected: str
     got: str
     changed: tuple[SeqRange, ...] = ()
+    doubtful: bool = False
 
     @property
     def count(self) -> int:
@@ -59,7 +64,7 @@ class CopyFinding:
     @property
     def remedy(self) -> str:
         """What to do."""
-        return REMEDIES[self.kind]
+        return DOUBTFUL if self.doubtful else REMEDIES[self.kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +87,7 @@ class ReconcileReport:
         records: Log records and lines in the copies, of any kind.
         foreign: Of these, no audit entries.
         others: Of these, entries of other logs.
-        unlinked: Of these, entries that name a predecessor that neither the log nor a copy has.
+        unlinked: Of these, entries that no chain leads to: other logs', those of ``unplaced``, some of ``diverged``.
         torn: Beginnings that a killed collector left in the copies.
         unreadable: Lines of the copies that hold nothing that can be read.
         unreadable_first: Where and why the first of them.

@@ -29,11 +29,14 @@ class CopiesRead:
     Attributes:
         entries: Of audit logs, whichever, each as often as it stands there.
         placed: Of these, those that lead to this log.
+        unplaced: Of the others, those that can be this log's, and cannot be held against it: no chain
+            leads to them. What they say is not known.
         unreadable: Lines that cannot be read; ``first`` says where and why. What they held is no anchor.
     """
 
     entries: int
     placed: int
+    unplaced: int
     unreadable: int
     first: str | None
 
@@ -101,9 +104,11 @@ class VerifyReport:
     def anchored(self) -> bool:
         """An anchor agrees with the log: something outside the file fixes its entries.
 
-        False where a line of a copy cannot be read: it can hold entries that the log has lost.
+        False where a line of a copy cannot be read, or an entry of one not be placed: it can be one
+        that the log has lost, or has otherwise.
         """
-        return self.anchors_matched > 0 and not (self.copies and self.copies.unreadable)
+        unknown = self.copies is not None and (self.copies.unreadable or self.copies.unplaced)
+        return self.anchors_matched > 0 and not unknown
 
     @property
     def supported(self) -> bool:

@@ -18,7 +18,7 @@ from otel_audit.reader import verify_log
 from otel_audit.verify.checkpoint import Checkpoint
 from otel_audit.verify.report import VerifyReport
 from otel_audit.verify.start import Since
-from tests import logs
+from tests import copies, logs
 
 KEY: Final = b"a key of 16 bytes or more"
 COUNTS: Final = (30, 40, 20)
@@ -396,3 +396,90 @@ class TestSinceSeq:
         log.path.write_bytes(logs.join(lines))
         assert verify_log(log.path, since_seq=11).intact
         assert not verify_log(log.path).intact
+
+
+class TestCopies:
+    """A checkpoint together with a collector's copy."""
+
+    def verify(self, log: Log, copied: list[bytes], **more: Any) -> VerifyReport:
+        """Verify with a copy that holds these lines."""
+        copy = log.path.with_name("copy")
+        copy.write_bytes(logs.join(copied))
+        return log.verify(anchor_copies=[copy], **more)
+
+    def begun(self, log: Log, count: int = 50) -> list[bytes]:
+        """Return all lines of a log that was verified when it had so many of them."""
+        log.grow(count)
+        assert log.verify().intact
+        return [line for part in log.lines for line in part]
+
+    def test_nothing_new(self, log: Log) -> None:
+        """A whole copy anchors a log of which nothing is new, as often as it is asked."""
+        lines = self.begun(log)
+        for _ in range(2):
+            report = self.verify(log, lines[:50])
+            assert (report.intact, report.anchored, report.anchors_matched, report.entries) == (True, True, 1, 0)
+            assert report.since is not None
+            assert report.head is not None
+            assert report.head.seq == 50
+
+    def test_copy_that_ends_at_the_checkpoint(self, log: Log) -> None:
+        """A copy that ends with the checkpoint's entry anchors the log up to there."""
+        lines = self.begun(log)
+        log.grow(60)
+        report = self.verify(log, lines[:50])
+        assert (report.intact, report.anchored, report.entries) == (True, True, 10)
+        assert report.since is not None
+
+    def test_copy_that_ends_before(self, log: Log) -> None:
+        """A copy that ends before the checkpoint proves nothing of what is new, and is no error."""
+        lines = self.begun(log)
+        for count in (50, 60):
+            log.grow(count)
+            report = self.verify(log, lines[:40])
+            assert (report.intact, report.anchored, report.anchors_matched) == (True, False, 0)
+            assert report.since is not None
+
+    def test_copy_with_what_is_new(self, log: Log) -> None:
+        """A copy that reaches what is new anchors it."""
+        lines = self.begun(log)
+        log.grow(60)
+        report = self.verify(log, lines[:55])
+        assert (report.intact, report.anchored, report.anchors_matched) == (True, True, 1)
+        assert report.since is not None
+
+    @pytest.mark.parametrize("seq", [20, 50])
+    def test_contradicted_before(self, log: Log, seq: int) -> None:
+        """What a copy has otherwise up to the checkpoint needs the whole log, and is diverged."""
+        lines = self.begun(log)
+        log.grow(60)
+        forged = copies.resealed(lines[:60], seq, extra=1)
+        before = log.saved()
+        report = self.verify(log, forged)
+        assert kinds(report) == [("diverged", seq)]
+        assert report.since is None
+        assert log.saved() == before
+
+    def test_no_checkpoint_where_copies_find_a_fault(self, log: Log) -> None:
+        """Where only the copies show that the end is gone, the checkpoint stays as it is."""
+        lines = self.begun(log)
+        before = log.saved()
+        log.grow(60)
+        report = self.verify(log, [*lines[:60], *lines[61:70]])
+        assert kinds(report) == [("truncated", 61)]
+        assert log.saved() == before
+
+    def test_since_seq(self, log: Log) -> None:
+        """From an entry on the same holds; what it names as its predecessor is what the copy must have."""
+        lines = self.begun(log)
+        copy = log.path.with_name("copy")
+        for count, anchored in ((48, False), (49, True), (50, True)):
+            copy.write_bytes(logs.join(lines[:count]))
+            report = verify_log(log.path, anchor_copies=[copy], since_seq=50)
+            assert (report.intact, report.anchored, report.since) == (True, anchored, Since(50))
+
+    def test_anchors_that_are_given(self, log: Log) -> None:
+        """An anchor that is given must be of what is checked, with a copy, too."""
+        lines = self.begun(log)
+        with pytest.raises(AuditVerifyError, match="expected anchors from seq 51 on"):
+            self.verify(log, lines, anchors=[f"50:{logs.hash_of(lines[49])}"])

@@ -376,7 +376,9 @@ class TestVerify:
         assert self.verify(screen, "--format", "json") == 1
         [log] = json.loads(screen.out)["logs"]
         jsonschema.validate(json.loads(screen.out), VERIFY_SCHEMA)
-        assert log["copies"] == {"entries": 47, "placed": 0, "unreadable": 0, "unreadable_first": None}
+        unplaced = 20 if original else 0  # behind its end; what is before contradicts it, or is stamped as another's
+        counts = {"entries": 47, "placed": 0, "unplaced": unplaced, "unreadable": 0, "unreadable_first": None}
+        assert log["copies"] == counts
         assert (log["status"], log["anchored"], log["anchors_given"]) == ("not_intact", False, 0)
         report = verify_log(screen.log, anchor_copies=[screen.copy])
         assert [one.kind for one in report.errors] == ["diverged"]
@@ -386,6 +388,50 @@ class TestVerify:
         screen.given(LINES[:8], logs.join([*LINES[:8], *LINES[9:]]))
         assert self.verify(screen) == 1
         assert ": truncated: seq 9: expected what leads to seq 10 to 300, which the copy has" in screen.out
+
+    def test_edited_where_the_copy_has_a_hole(self, screen: Screen) -> None:
+        """An entry edited and sealed again where the copy lacks it is found by what is behind it."""
+        screen.given(copies.resealed(LINES, 42, lines=0), logs.join([*LINES[:41], *LINES[42:]]))
+        assert self.verify(screen, "--require-anchor") == 1
+        assert screen.out.startswith(f"{screen.log}:43: diverged: seq 43: expected hash ")
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
+        assert "resend" not in screen.out
+        assert ": the copies do not agree: 1 not_in_copy, 258 diverged; 299 of 300 entries" in screen.out
+
+    def test_entries_that_cannot_be_placed(self, screen: Screen) -> None:
+        """Entries of another process of the service that no chain leads to keep the copy from anchoring the log."""
+        second = [json.loads(line) for line in LINES[200:]]
+        for entry in second:
+            del entry["prev_hash"], entry["hash"]
+            entry["resource"]["process.pid"] = 2
+        lines = [*LINES[:200], *logs.chain(second, logs.hash_of(LINES[199]))]
+        screen.given(lines[:200], logs.join([*lines[:200], *lines[201:]]))
+        assert self.verify(screen) == 0
+        assert ": intact, unanchored;" in screen.out
+        assert "  99 entries of the copies may be this log's, and no chain leads to them, so they anchor" in screen.out
+        assert self.verify(screen, "--require-anchor") == 3
+        assert self.verify(screen, "--format", "json") == 0
+        [log] = json.loads(screen.out)["logs"]
+        jsonschema.validate(json.loads(screen.out), VERIFY_SCHEMA)
+        assert (log["anchored"], log["copies"]["unplaced"], log["copies"]["placed"]) == (False, 99, 200)
+        assert screen.run("reconcile", screen.log, screen.copy) == 1
+        assert f"{screen.log}: unplaced: seq 202 to 300, 99 entries: expected a log that leads to" in screen.out
+        assert screen.json()["totals"]["unplaced"] == 99  # type: ignore[index]
+
+    def test_checkpoint(self, screen: Screen, tmp_path: Path) -> None:
+        """With a checkpoint a copy may end where the last check did, or before: the text says what it proves."""
+        screen.given(LINES[:250], logs.join(LINES[:250]))
+        options = ("--checkpoint-file", str(tmp_path / "checkpoint"))
+        for _ in range(2):
+            assert self.verify(screen, *options, "--require-anchor") == 0
+        assert ": intact from seq 251 on, anchored; 0 entries, head 250:" in screen.out
+        screen.given(LINES, logs.join(LINES[:250]))
+        assert self.verify(screen, "--since-seq", "251", "--require-anchor") == 0
+        assert ": intact from seq 251 on, anchored up to seq 250; 50 entries" in screen.out
+        Path(screen.copy).write_bytes(logs.join(LINES[:240]))
+        assert self.verify(screen, *options, "--require-anchor") == 3
+        assert ": intact from seq 251 on, unanchored;" in screen.out
+        assert "  the copies reach seq 240, which is before: they prove nothing of what is new" in screen.out
 
     def test_line_that_cannot_be_read(self, screen: Screen) -> None:
         """A copy with a line that cannot be read anchors nothing: the line can hold what the log has lost."""
