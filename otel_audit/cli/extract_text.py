@@ -14,7 +14,7 @@ from otel_audit.key_file import read_key
 from otel_audit.verify.anchors import parse_anchor
 
 if TYPE_CHECKING:
-    from otel_audit.query.extract_check import ExtractReport
+    from otel_audit.query.extract_report import ExtractReport
     from otel_audit.verify.report import Integrity
 
 
@@ -26,7 +26,8 @@ def extract_report(
     Raises:
         AuditVerifyError: It cannot be read, or the key cannot.
     """
-    from otel_audit.query.extract_check import check_extract, is_extract
+    from otel_audit.query.extract_check import check_extract
+    from otel_audit.query.extract_name import is_extract
     from otel_audit.reconcile.copy_file import open_copies
 
     if not is_extract(path):

@@ -19,7 +19,7 @@ from otel_audit.verify import VerifyReport
 from otel_audit.verify.anchors import parse_anchor
 
 if TYPE_CHECKING:
-    from otel_audit.query.extract_check import ExtractReport
+    from otel_audit.query.extract_report import ExtractReport
 
 SUMMARY: Final = "check audit logs for tampering and loss"
 DESCRIPTION: Final = """\

@@ -5,10 +5,8 @@ Reads the extract alone; neither its log nor this package's own word is needed f
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
@@ -16,10 +14,10 @@ import orjson
 from otel_audit import semconv
 from otel_audit.chain import Head, entry_hash, entry_hmac, key_id
 from otel_audit.entry import Entry, MalformedLineError, parse_entry
-from otel_audit.query.extract import BEGINS, DIGITS_END, SUFFIX, VERSION
+from otel_audit.query.extract import DIGITS_END, VERSION
+from otel_audit.query.extract_report import ExtractReport
 from otel_audit.query.midstate import BLOCK_BYTES, go_on, padding
 from otel_audit.reconcile.copy_file import CopyFile, CopyLine, read_lines
-from otel_audit.segment_name import checksum_name, segment_number
 from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.declared import STRENGTH
 from otel_audit.verify.finding import REMEDIES, Finding, Kind
@@ -35,72 +33,6 @@ _DIGITS: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_LINKS: Final = 4096
 _MAX_TOLD: Final = 300
 """Characters of what was read, in a finding: a line has up to 64 MiB."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractReport:
-    """What an extract is, and what is wrong with it.
-
-    Attributes:
-        path: Of the extract.
-        supported: Its version is one that this program knows; else nothing was judged.
-        integrity: Mode of its log, as it says; None where that is no mode.
-        stream_id: Of its log, as it says.
-        chosen: Entries whose lines it has; ``proven`` of them lead to an anchor that was given.
-        left_out: Entries that it names only.
-        unlinked: Of these, those over which nothing links.
-        first_seq: Of the first entry.
-        head: Where it ends.
-        anchors_matched: Anchors that are in it.
-        macs_checked: None: its lines have none, and its log no key, as it says.
-        findings: Errors; none: it is sound.
-    """
-
-    path: str
-    supported: bool = True
-    integrity: str | None = None
-    stream_id: str | None = None
-    chosen: int = 0
-    proven: int = 0
-    left_out: int = 0
-    unlinked: int = 0
-    first_seq: int | None = None
-    head: Head | None = None
-    anchors_matched: int = 0
-    macs_checked: bool | None = None
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def anchored(self) -> bool:
-        """It is sound, and every entry whose line it has leads to an anchor."""
-        return not self.findings and 0 < self.chosen == self.proven
-
-
-def is_extract(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a file that begins as an extract does, and is none of a log.
-
-    What has the name of a log, or a log's other files beside it, is judged as a log, whatever it
-    begins with: else an extract of it, put in its place, would hide all that it leaves out.
-    """
-    try:
-        if not os.path.isfile(path) or _is_of_a_log(os.fspath(path)):
-            return False
-        with open(path, "rb") as file:
-            return file.read(len(BEGINS)) == BEGINS
-    except OSError:
-        return False
-
-
-def _is_of_a_log(path: str) -> bool:
-    names = {os.path.basename(path), os.path.basename(os.path.realpath(path))}
-    if any(name.lower().endswith(".jsonl") for name in names):
-        return True
-    name = os.path.basename(path)
-    if name.endswith(SUFFIX):
-        return False
-    beside = os.listdir(os.path.dirname(path) or os.curdir)
-    first_name = f"{name}.jsonl"
-    return checksum_name(first_name) in beside or any(segment_number(first_name, one) is not None for one in beside)
 
 
 def check_extract(

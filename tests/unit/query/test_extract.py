@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from otel_audit.chain import Head
 from otel_audit.query import extract, extract_check, midstate
 from otel_audit.query.extract import BrokenChainError, write_extract
-from otel_audit.query.extract_check import ExtractReport, check_extract, is_extract
+from otel_audit.query.extract_check import check_extract
+from otel_audit.query.extract_name import is_extract
+from otel_audit.query.extract_report import ExtractReport
 from otel_audit.reader import open_segments
 from otel_audit.reconcile.copy_file import CopyFile
 from otel_audit.selection import Selection
