@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # it would go to a service; auditing does not need it
+
 from haystack import Pipeline
 from haystack.components.agents import Agent
 from haystack.components.generators.chat import MockChatGenerator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.optional import SETS, asked_set, installed_frameworks, is_collected, 
 _asked = asked_set()
 if _asked is not None and (_missing := [module for name in SETS[_asked] for module in missing_modules(name)]):
     raise pytest.UsageError(f"OTEL_AUDIT_TEST_FRAMEWORKS={_asked}: not installed: {', '.join(_missing)}")
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # it would go to a service, and warn from a thread of its own
 
 # Left out, not skipped: nothing is skipped where OTEL_AUDIT_TEST_STRICT is set. `left_out` names it.
 collect_ignore = [path.name for path in Path(__file__).parent.glob("test_*.py") if not is_collected(path.stem)]
