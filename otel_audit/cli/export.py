@@ -182,9 +182,9 @@ def _extract(arguments: argparse.Namespace, selection: Selection, file: BinaryIO
 
 
 def _csv(paths: list[str], selection: Selection, file: BinaryIO, shown: Progress) -> str:
+    from otel_audit.parts import Frame, Part, entries_of
     from otel_audit.query.csv_rows import csv_entries, csv_rows
     from otel_audit.query.in_order import in_order
-    from otel_audit.query.parts import Frame, Part, entries_of
     from otel_audit.query.stream_id import stream_id_of
 
     count = 0

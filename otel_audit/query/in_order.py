@@ -15,7 +15,7 @@ from itertools import cycle
 from typing import Final
 
 from otel_audit.line_form import MAX_LINE_BYTES
-from otel_audit.query.parts import Frame, Part, begun, process_count
+from otel_audit.parts import Frame, Part, begun, process_count
 from otel_audit.reader import open_segments
 from otel_audit.verify.segment import line_start
 from otel_audit.worker_limits import MIN_BYTES

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator
 
 from otel_audit.entry import parse_entry
-from otel_audit.query.parts import Frame, Part, begun, entries_of, parts_of
+from otel_audit.parts import Frame, Part, begun, entries_of, parts_of
 from otel_audit.reader import Found, open_segments, search_log
 from otel_audit.selection import Selection
 from otel_audit.worker_limits import MIN_BYTES

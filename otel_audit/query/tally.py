@@ -17,9 +17,9 @@ from typing import Final
 import orjson
 
 from otel_audit.entry import MalformedLineError, parse_entry
+from otel_audit.parts import Frame, Part, begun, parts_of
 from otel_audit.query.extent import Extent
 from otel_audit.query.groups import Groups
-from otel_audit.query.parts import Frame, Part, begun, parts_of
 from otel_audit.reader import open_segments
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import multiprocessing
+import pickle
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -18,6 +17,7 @@ import orjson
 from otel_audit.entry import MalformedLineError, parse_entry, parse_line
 from otel_audit.errors import AuditVerifyError
 from otel_audit.log_files import find_log
+from otel_audit.parts import Frame, Part, begun
 from otel_audit.report.tally import Tally
 from otel_audit.report.timeline import Timeline
 from otel_audit.report.totals import Totals
@@ -77,49 +77,50 @@ def count_log(
         reading: What is wanted.
         segments: The log, open.
         told: Is told of bytes read.
+
+    Raises:
+        AuditVerifyError: The log cannot be read, or a process that counted was killed.
     """
-    size = sum(segment.size_bytes for segment in segments)
-    workers = min(processors(), MAX_WORKERS) if sys.platform == "linux" else 1
     totals, latest = Totals(), deque[int](maxlen=reading.most)
-    ahead = 0  # bytes that were told of before a process broke
-    if size >= MIN_BYTES and workers > 1:
-        ranges = _ranges(segments, size // (workers * _STRETCHES))
-        with contextlib.suppress(BrokenProcessPool):  # whatever became of a process, the log is read again in one piece
-            for (_, start, stop), found in zip(ranges, _apart(reading, ranges, workers), strict=True):
-                totals.add(found[0])
-                latest.extend(found[1])
-                if told is not None:
-                    told(stop - start)
-                ahead += stop - start
-            return totals, list(latest)
-        totals, latest = Totals(), deque[int](maxlen=reading.most)
-    for index, segment in enumerate(segments):
-        found = _count(reading, segments, (index, 0, segment.size_bytes))
-        totals.add(found[0])
-        latest.extend(found[1])
-        beyond = max(0, segment.size_bytes - ahead)
-        ahead -= segment.size_bytes - beyond
+    ranges, counted = _counted(reading, segments)
+    for (_, start, stop), (more, seqs) in zip(ranges, counted, strict=True):
+        totals.add(more)
+        latest.extend(seqs)
         if told is not None:
-            told(beyond)
+            told(stop - start)
     return totals, list(latest)
 
 
-def _apart(reading: Reading, ranges: Sequence[Range], workers: int) -> Iterator[tuple[Totals, list[int]]]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
-    try:
-        yield from pool.map(_count_alone, [reading] * len(ranges), ranges)
-    finally:
-        pool.shutdown(cancel_futures=True)
+Counted = tuple[Totals, list[int]]
 
 
-def _count_alone(reading: Reading, stretch: Range) -> tuple[Totals, list[int]]:
-    """Count a stretch in a process of its own, which has no file in common with another."""
-    gc.disable()  # what is made here has no cycles, and is gone over again and again otherwise
+def _counted(reading: Reading, segments: Sequence[Segment]) -> tuple[Sequence[Range], Iterator[Counted]]:
+    """Return the stretches of a log, and what each comes to."""
+    size = sum(segment.size_bytes for segment in segments)
+    workers = min(processors(), MAX_WORKERS) if sys.platform == "linux" and size >= MIN_BYTES else 1
+    if workers < 2:
+        ranges = [(index, 0, segment.size_bytes) for index, segment in enumerate(segments)]
+        return ranges, (_count(reading, segments, stretch) for stretch in ranges)
+    ranges = _ranges(segments, size // (workers * _STRETCHES))
+    return ranges, _apart(reading, segments, ranges, workers)
+
+
+def _apart(reading: Reading, segments: Sequence[Segment], ranges: Sequence[Range], workers: int) -> Iterator[Counted]:
+    def work(number: int, part: Part) -> Iterator[Frame]:
+        gc.disable()  # what is made here has no cycles, and is gone over again and again otherwise
+        own = [segment for segment, _ in part]
+        for stretch in ranges[number::workers]:
+            yield number, pickle.dumps(_count(reading, own, stretch))
+
+    whole: Part = [(segment, 0) for segment in segments]
     with contextlib.ExitStack() as stack:
-        return _count(reading, open_again(reading.report, stack), stretch)
+        sent = [stack.enter_context(begun(whole, partial(work, number))) for number in range(workers)]
+        for place in range(len(ranges)):
+            _, data = next(sent[place % workers])
+            yield pickle.loads(data)  # noqa: S301  # of a process that was forked here
 
 
-def _count(reading: Reading, segments: Sequence[Segment], stretch: Range) -> tuple[Totals, list[int]]:
+def _count(reading: Reading, segments: Sequence[Segment], stretch: Range) -> Counted:
     index, start, stop = stretch
     tally, latest = Tally(reading.timeline), deque[int](maxlen=reading.most)
     for entries in _entries(reading, replace(segments[index], size_bytes=stop), start):

@@ -217,7 +217,7 @@ class Tally:
         intent = self._totals.intents.pop(intent_id, None)
         if intent is None:
             if len(self._totals.strays) < _MOST_KEPT:
-                self._totals.strays[intent_id] = matters
+                self._totals.strays.setdefault(intent_id, matters)  # the first of several counts
         elif matters:
             self._keep(intent[0])
 

@@ -96,22 +96,23 @@ class _Check:
         """Hold a segment against what the next one, and the checksum file, say of it."""
         segments, digests = self.scan.segments, self.scan.digests
         segment, digest = segments[index], digests.get(index)
-        if digest is None:
-            return
         follows = index + 1 < len(segments) and segments[index + 1].number == segment.number + 1
         witness = self._opened(index + 1) if follows else None
         readable = follows and self.scan.firsts[index + 1] is not None
         explained = index in self.explained or self._fault(Place(index, 0), Place(index + 1, 0))
         agrees = False
         if witness is not None:
-            actual = (segment.name, segment.size_bytes, digest)
             said = tuple(witness.attributes.get(name) for name in _PREVIOUS)
-            agrees = said == actual and type(said[1]) is int
+            # Links alone do not ask for the digest, but the rest costs nothing.
+            actual = segment.name, segment.size_bytes, said[2] if digest is None else digest
             explained = explained or index + 1 in self.explained or self._fault(Place(index + 1, 0), witness.place)
+            agrees = said == actual and type(said[1]) is int
             if not agrees and not explained:
-                expected, got = ("{} of {} bytes, SHA-256 {}".format(*each) for each in (said, actual))
+                expected, got = (_described(each, known=digest is not None) for each in (said, actual))
                 self.drafts.add("segment_altered", Place(index, 0), None, None, expected, got)
                 self.explained.add(index)
+        if digest is None:
+            return
         noted = self.checksums.digests.get(segment.name)
         if noted is None or noted == digest:
             return
@@ -157,3 +158,8 @@ class _Check:
     def _fault(self, first: Place, last: Place) -> bool:
         """Return whether a finding stands from one place up to another."""
         return bisect_left(self.faults, first) < bisect_right(self.faults, last)
+
+
+def _described(said: tuple[object, ...], *, known: bool) -> str:
+    name, size_bytes, digest = said
+    return f"{name} of {size_bytes} bytes" + (f", SHA-256 {digest}" if known else "")

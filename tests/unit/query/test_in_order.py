@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from otel_audit import parts
 from otel_audit.errors import AuditVerifyError
-from otel_audit.query import parts
+from otel_audit.parts import Frame, Part, entries_of
 from otel_audit.query.in_order import in_order
-from otel_audit.query.parts import Frame, Part, entries_of
 from otel_audit.selection import Selection
 from tests import logs
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from otel_audit import parts
 from otel_audit.errors import AuditVerifyError
-from otel_audit.query import parts
 from otel_audit.query.extent import Extent
 from otel_audit.query.fields import field
 from otel_audit.query.groups import Group, Groups

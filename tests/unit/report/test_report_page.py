@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,3 +45,31 @@ def test_what_a_selection_tells_of(tmp_path: Path, capfd: pytest.CaptureFixture[
     ):
         assert main(["report", str(log), "-o", str(page), "--force", *options]) == 0
         assert capfd.readouterr().out == f"{page}: {said}\n"
+
+
+@pytest.mark.parametrize("segments", [["abc"], ["a", "bc"]], ids=["one segment", "two segments"])
+def test_an_intent_that_stands_twice_is_one_action(tmp_path: Path, segments: list[str]) -> None:
+    """What was delivered twice and ended once has ended, though a segment ends between the two."""
+    intent = {"audit.phase": "intent", "audit.record.id": logs.record_id(1)}
+    ended = {"audit.phase": "outcome", "audit.intent.id": logs.record_id(1)}
+    parts = {"a": intent, "b": intent, "c": ended}
+    prev, seq, before = logs.GENESIS, 1, b""
+    for index, (name, own) in enumerate(zip(logs.names_of(len(segments)), segments, strict=True)):
+        more: dict[str, Any] = {}
+        if before:
+            digest = hashlib.sha256(before).hexdigest()
+            said = {"name": "audit.jsonl", "size": len(before), "sha256": digest}
+            more = {f"audit.segment.previous.{part}": value for part, value in said.items()}
+        members = [logs.opened(seq, segment=index + 1, **more)]
+        members += [logs.entry(seq + place, **parts[part]) for place, part in enumerate(own, 1)]
+        if index + 1 < len(segments):
+            following = {"audit.segment.next": logs.names_of(2)[1]}
+            members.append(logs.log_entry(seq + len(members), "audit.log.rotated", **following))
+        lines = list(logs.chain(members, prev))
+        before, prev, seq = logs.join(lines), logs.hash_of(lines[-1]), seq + len(members)
+        (tmp_path / name).write_bytes(before)
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path), "-o", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r'"actions":([0-9]+)', text) == ["1"]
+    assert re.findall(r'"flows":(\[\[[0-9, ]*\]\])', text) == ["[[0,0,0,0,1]]"]

@@ -66,6 +66,18 @@ def test_a_failure_brings_its_intent() -> None:
     assert sorted(tally.seqs) == [2, 4]
 
 
+def test_the_first_of_two_outcomes_counts_over_a_border() -> None:
+    """A failure brings its intent, wherever a stretch ends, and whatever is said of the action later."""
+    ended = {"audit.phase": "outcome", "audit.intent.id": logs.record_id(2)}
+    entries = (
+        logs.entry(2, **{"audit.phase": "intent"}),
+        logs.entry(3),
+        logs.entry(4, **ended, **{"audit.outcome": "failure"}),
+        logs.entry(5, **ended),
+    )
+    assert [sorted(tallied(*entries, cut=cut).seqs) for cut in (0, 1, 2)] == [[2, 4]] * 3
+
+
 def test_for_whom() -> None:
     """An action is done for the first of its delegation, else for the actor itself."""
     tally = tallied(logs.entry(2, "mcp.tool.call", **{"audit.delegation": ["ana", "agent"]}), logs.entry(3))

@@ -118,6 +118,27 @@ def test_where_links_alone_are_looked_at_a_digest_counts_where_nothing_is_linked
     assert [f.kind for f in verify_log(tmp_path, chain_only=True).findings] == ["segment_altered"]
 
 
+def test_where_links_alone_are_looked_at_a_size_still_counts(tmp_path: Path) -> None:
+    """Who seals a segment anew, and all behind it, must also say its new length in the next one."""
+    segments = write(tmp_path)
+    members = [json.loads(line) for lines in segments for line in lines]
+    for each in members:
+        del each["prev_hash"], each["hash"]
+    members[100]["event_name"] += ".longer"
+    sealed, at = list(logs.chain(members)), 0
+    for name, lines in zip(NAMES, segments, strict=True):
+        (tmp_path / name).write_bytes(logs.join(sealed[at : at + len(lines)]))
+        at += len(lines)
+    [found] = verify_log(tmp_path, chain_only=True).findings
+    size = len(logs.join(segments[0]))
+    assert (found.kind, found.expected, found.got) == (
+        "segment_altered",
+        f"audit.jsonl of {size} bytes",
+        f"audit.jsonl of {size + len('.longer')} bytes",
+    )
+    assert "segment_altered" in {kind for kind, *_ in kinds(tmp_path)}
+
+
 @pytest.mark.parametrize("place", ["before", "behind"])
 def test_a_false_checksum_beside_the_true_one(tmp_path: Path, place: str) -> None:
     """Where ``sha256sum -c`` would fail, the verifier warns, wherever the false line stands."""

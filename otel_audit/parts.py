@@ -94,10 +94,11 @@ def begun(part: Part, work: Callable[[Part], Iterable[Frame]]) -> Iterator[Itera
             `AuditVerifyError` by whoever takes what it sends.
     """
     ours, theirs = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(ours)
-        _work(part, work, theirs)
+        _work(part, work, theirs, parent)
     os.close(theirs)
     try:
         with open(ours, "rb") as pipe:
@@ -108,14 +109,14 @@ def begun(part: Part, work: Callable[[Part], Iterable[Frame]]) -> Iterator[Itera
         os.waitpid(child, 0)
 
 
-def _work(part: Part, work: Callable[[Part], Iterable[Frame]], pipe: int) -> NoReturn:
+def _work(part: Part, work: Callable[[Part], Iterable[Frame]], pipe: int, parent: int) -> NoReturn:
     """Do the work, write what comes of it, and end this process, whatever happens."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         with open(pipe, "wb") as file, contextlib.ExitStack() as stack:
             try:
-                own = [(_reopened(segment, stack), start) for segment, start in part]
+                own = [(_reopened(segment, stack, parent), start) for segment, start in part]
                 file.writelines(_FRAME.pack(number, len(data)) + data for number, data in work(own))
                 file.write(_FRAME.pack(_ENDED, 0))
             except AuditError as error:
@@ -126,14 +127,20 @@ def _work(part: Part, work: Callable[[Part], Iterable[Frame]], pipe: int) -> NoR
         os._exit(1)
 
 
-def _reopened(segment: Segment, stack: contextlib.ExitStack) -> Segment:
-    """Return a segment with a place of its own in the file: a fork shares that of the other."""
+def _reopened(segment: Segment, stack: contextlib.ExitStack, parent: int) -> Segment:
+    """Return a segment with a place of its own in the file: a fork shares that of the other.
+
+    Args:
+        parent: Without it, nobody wants what is read: this process ends, too.
+    """
     try:
         file = stack.enter_context(open(segment.path, "rb", buffering=0))  # noqa: SIM115
     except OSError as error:
         raise AuditVerifyError(f"{segment.path}: {error.strerror}") from error
 
     def read(offset: int, length: int) -> bytes:
+        if os.getppid() != parent:
+            os._exit(1)
         try:
             file.seek(offset)
             return file.read(length) or b""
