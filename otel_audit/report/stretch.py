@@ -81,7 +81,7 @@ def count_log(
     Raises:
         AuditVerifyError: The log cannot be read, or a process that counted was killed.
     """
-    totals, latest = Totals(), deque[int](maxlen=reading.most)
+    totals, latest = Totals(reading.timeline.bins), deque[int](maxlen=reading.most)
     ranges, counted = _counted(reading, segments)
     for (_, start, stop), (more, seqs) in zip(ranges, counted, strict=True):
         totals.add(more)

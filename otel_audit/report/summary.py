@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -26,13 +27,16 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         timeline: Its steps.
         verification: One element of ``logs`` in docs/verify.schema.json.
     """
-    actors = _leading((cell[0] for cell in tally.cells), tally.cells.values(), _MOST_ACTORS)
-    events = _leading((cell[1] for cell in tally.cells), tally.cells.values(), _MOST_EVENTS)
+    actions = list(map(sum, tally.cells.values()))
+    actors = _leading((cell[0] for cell in tally.cells), actions, _MOST_ACTORS)
+    events = _leading((cell[1] for cell in tally.cells), actions, _MOST_EVENTS)
     principals = _leading((flow[0] for flow in tally.flows), tally.flows.values(), _MOST_ACTORS)
     actor_at, event_at, principal_at, result_at = map(_Places, (actors, events, principals, RESULTS))
-    cells: Counter[tuple[int, int, int, int]] = Counter()
-    for (actor, event, result, step), count in tally.cells.items():
-        cells[step, actor_at[actor], event_at[event], result_at[result]] += count
+    rows: dict[tuple[int, int, int], list[int]] = {}
+    for (actor, event, result), steps in tally.cells.items():
+        row = actor_at[actor], event_at[event], result_at[result]
+        rows[row] = list(map(operator.add, rows[row], steps)) if row in rows else steps
+    cells = [[step, *row, count] for row, steps in rows.items() for step, count in enumerate(steps) if count]
     flows: Counter[tuple[int, int, int, int]] = Counter()
     for (principal, actor, event, result), count in tally.flows.items():
         flows[principal_at[principal], actor_at[actor], event_at[event], result_at[result]] += count
@@ -53,7 +57,7 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         "actors": actors,
         "events": events,
         "principals": principals,
-        "cells": [[*key, count] for key, count in sorted(cells.items())],
+        "cells": sorted(cells),
         "flows": [[*key, count] for key, count in sorted(flows.items())],
         "targets": [[*_target(key), count] for key, count in _most(tally.targets)],
         "services": _most(tally.services),

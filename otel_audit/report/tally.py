@@ -6,6 +6,7 @@ looked at once, and after that two look-ups and two additions count an entry.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ class Tally:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._totals = Totals()
+        self._totals = Totals(timeline.bins)
         self._sorts: dict[Key, _Sort] = {}
         self._chains: list[_Chain] = []
         self._names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
@@ -151,10 +152,9 @@ class Tally:
                 _count(totals.services, sort.service, count)
                 if sort.decision is not None:
                     _count(totals.decisions, sort.decision, count)
-                for step, number in enumerate(sort.steps):
-                    if number:
-                        cell = sort.name, sort.event, sort.result, step
-                        totals.cells[cell] = totals.cells.get(cell, 0) + number
+                cell = sort.name, sort.event, sort.result
+                own = totals.cells.get(cell)
+                totals.cells[cell] = sort.steps if own is None else list(map(operator.add, own, sort.steps))
         return totals
 
     def _steps(self, times: list[str]) -> Iterable[int]:

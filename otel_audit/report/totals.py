@@ -6,6 +6,7 @@ began. How it went is one of `RESULTS`.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,8 +28,8 @@ MOST_LISTED: Final = 500
 
 _LATEST: Final = "9999-12-31T23:59:59.999999999Z"
 
-Cell = tuple[str, str, str, int]
-"""Actor, event name, result, step of the timeline."""
+Cell = tuple[str, str, str]
+"""Actor, event name, result."""
 
 Flow = tuple[str, str, str, str]
 """For whom, actor, event name, result."""
@@ -50,7 +51,8 @@ class Totals:
 
     Attributes:
         first_time: The earliest ``time``; likewise ``last_time``.
-        cells: What the chart over time is made of.
+        bins: Steps of the timeline.
+        cells: What the chart over time is made of: actions by step.
         targets: Each as its type, NUL, and its name: text is passed between processes at a third of
             what pairs cost. NUL in a type is `REPLACED`.
         delegations: Chains of actors, the principal first, by how many actions.
@@ -61,11 +63,12 @@ class Totals:
         open_seqs: Of the intents that have no outcome, once `finish` has counted them.
     """
 
+    bins: int
     entries: int = 0
     actions: int = 0
     first_time: str = _LATEST
     last_time: str = ""
-    cells: dict[Cell, int] = field(default_factory=dict)
+    cells: dict[Cell, list[int]] = field(default_factory=dict)
     flows: dict[Flow, int] = field(default_factory=dict)
     targets: Counter[str] = field(default_factory=Counter)
     services: dict[str, int] = field(default_factory=dict)
@@ -91,7 +94,10 @@ class Totals:
         self.actions += behind.actions
         self.first_time = min(self.first_time, behind.first_time)
         self.last_time = max(self.last_time, behind.last_time)
-        for name in ("cells", "flows", "targets", "services", "delegations", "decisions", "errors", "log_event_counts"):
+        for cell, steps in behind.cells.items():
+            own = self.cells.get(cell)
+            self.cells[cell] = steps if own is None else list(map(operator.add, own, steps))
+        for name in ("flows", "targets", "services", "delegations", "decisions", "errors", "log_event_counts"):
             _add_counts(getattr(self, name), getattr(behind, name))
         self.traces |= behind.traces
         self.actors |= behind.actors
@@ -108,9 +114,8 @@ class Totals:
         for seq, flow, step in self.intents.values():
             if unfinished is not None and seq not in unfinished:
                 continue  # its outcome is in another part
-            cell = (*flow[1:], step)
             self.open_seqs.append(seq)
-            self.cells[cell] = self.cells.get(cell, 0) + 1
+            self.cells.setdefault(flow[1:], [0] * self.bins)[step] += 1
             self.flows[flow] = self.flows.get(flow, 0) + 1
             self.actions += 1
             self.seqs.append(seq)

@@ -80,12 +80,12 @@ def text(value: object) -> str:
 
 def count_plainly(entries: Sequence[dict[str, Any]]) -> Totals:
     """Return what entries add up to, by the rules, one at a time."""
-    totals = Totals()
+    totals = Totals(TIMELINE.bins)
 
     def add(flow: tuple[str, str, str, str], step: int) -> None:
         totals.actions += 1
         totals.flows[flow] = totals.flows.get(flow, 0) + 1
-        totals.cells[(*flow[1:], step)] = totals.cells.get((*flow[1:], step), 0) + 1
+        totals.cells.setdefault(flow[1:], [0] * TIMELINE.bins)[step] += 1
 
     for entry in entries:
         attributes, event, seq = entry["attributes"], entry["event_name"], entry["seq"]
@@ -151,7 +151,7 @@ def test_blocks_and_stretches_add_up(changed: list[dict[str, Any]], data: st.Dat
     """However a log is cut into stretches and these into blocks, it adds up to what its entries do one at a time."""
     entries = made(changed)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(entries)), max_size=5)))
-    found, tally = Totals(), Tally(TIMELINE)
+    found, tally = Totals(TIMELINE.bins), Tally(TIMELINE)
     for start, stop in zip([0, *cuts], [*cuts, len(entries)], strict=True):
         tally.add(entries[start:stop])
         if data.draw(st.booleans()):

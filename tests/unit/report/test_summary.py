@@ -18,7 +18,7 @@ def told(*severities: str) -> dict[str, Any]:
     """Return what a page is told of findings with these severities, in this order."""
     findings = [{"severity": severity, "line": line} for line, severity in enumerate(severities, 1)]
     status = "not_intact" if "error" in severities else "intact"
-    summary = summarize(Totals(), TIMELINE, {"status": status, "findings": findings, "unfinished": []})
+    summary = summarize(Totals(TIMELINE.bins), TIMELINE, {"status": status, "findings": findings, "unfinished": []})
     verification: dict[str, Any] = summary["verification"]
     return verification
 

@@ -29,8 +29,8 @@ def tallied(*entries: dict[str, Any], cut: int = 0) -> Totals:
 def results(tally: Totals) -> dict[str, int]:
     """Return how many actions went how."""
     found: dict[str, int] = {}
-    for (_, _, result, _), count in tally.cells.items():
-        found[result] = found.get(result, 0) + count
+    for (_, _, result), steps in tally.cells.items():
+        found[result] = found.get(result, 0) + sum(steps)
     return found
 
 
