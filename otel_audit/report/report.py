@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import time
@@ -63,6 +64,7 @@ def write_report(
         AuditVerifyError: The log can no longer be read, or has become shorter.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_uncollected())
         segments = open_again(report, stack)
         wanted = selection or Selection()
         proven = not any(one.severity == "error" or one.kind == "recovered" for one in report.findings)
@@ -105,6 +107,18 @@ def write_report(
         }
         write_page(file, title, summary, pieces)
     return totals.entries
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no cycles meanwhile: what a log is read into has none, and is looked through again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _unfinished(report: VerifyReport) -> frozenset[int]:

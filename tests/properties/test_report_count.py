@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_audit import parts
 from otel_audit.entry import parse_entry
 from otel_audit.reader import verify_log
 from otel_audit.report import stretch
@@ -174,7 +175,7 @@ def test_a_log_adds_up(changed: list[dict[str, Any]], proven: bool, some: bool) 
         path = Path(folder) / "audit.jsonl"
         path.write_bytes(logs.join(lines))
         patch.setattr(stretch, "MIN_BYTES", 1)
-        patch.setattr(stretch, "processors", lambda: 2)
+        patch.setattr(parts, "processors", lambda: 2)
         report = verify_log(path)
         reading = Reading(report, TIMELINE, selection, proven, 5)
         found, latest = count_log(reading, open_again(report, stack), None)

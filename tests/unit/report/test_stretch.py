@@ -38,7 +38,7 @@ def count(folder: Path, told: list[int]) -> tuple[Totals, list[int]]:
 def test_progress_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     """The bytes that are told of are those of the log, and the entries all of it, however many processes count."""
     monkeypatch.setattr(stretch, "MIN_BYTES", 1)
-    monkeypatch.setattr(stretch, "processors", lambda: processes)
+    monkeypatch.setattr(parts, "processors", lambda: processes)
     told: list[int] = []
     totals, latest = count(tmp_path, told)
     assert sum(told) == sum(file.stat().st_size for file in tmp_path.glob("*.jsonl"))
@@ -51,7 +51,7 @@ def test_progress_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proce
 def test_a_process_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stretch that nobody counted is an error, not a smaller count."""
     monkeypatch.setattr(stretch, "MIN_BYTES", 1)
-    monkeypatch.setattr(stretch, "processors", lambda: 2)
+    monkeypatch.setattr(parts, "processors", lambda: 2)
     monkeypatch.setattr(parts, "_reopened", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(AuditVerifyError, match="was killed"):
         count(tmp_path, [])
