@@ -68,13 +68,15 @@ def _following(data: bytes, ordered: Sequence[int]) -> tuple[int, list[Found]]:
     if first is None or last is None:  # with white space
         return _any(data, frozenset(ordered))
     low, high = int(first[1]), int(last[1])
-    lines, at, start = [], low, 0
+    lines, end = [], 0
     for seq in ordered[bisect_left(ordered, low) : bisect_right(ordered, high)]:
-        for _ in range(seq - at):
-            start = data.find(b"\n", start) + 1
-        at = seq
+        # No line holds an LF, so that this is where one begins.
+        start = 0 if seq == low else data.find(b'\n{"seq":%d,' % seq, end) + 1
+        if not start and seq != low:  # one with white space
+            return _any(data, frozenset(ordered))
         end = data.find(b"\n", start)
-        lines.append((seq, seq - low, data[start:] if end < 0 else data[start:end]))
+        end = len(data) if end < 0 else end
+        lines.append((seq, seq - low, data[start:end]))
     return high - low + 1, lines
 
 

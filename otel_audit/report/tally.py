@@ -251,8 +251,10 @@ def _count(counts: dict[T, int], name: T, number: int = 1) -> None:
 
 
 def _count_all(counts: Counter[T], names: Sequence[T]) -> None:
-    if len(counts) + len(names) <= _MOST_KEPT:
-        counts.update(names)
-    else:
+    if len(counts) >= _MOST_KEPT:
+        names = [name for name in names if name in counts]
+    elif len(counts) + len(names) > _MOST_KEPT:
         for name in names:
             _count(counts, name)
+        return
+    counts.update(names)
