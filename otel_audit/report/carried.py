@@ -65,14 +65,14 @@ def _following(data: bytes, ordered: Sequence[int]) -> tuple[int, list[Found]]:
         ordered: What is wanted, ascending.
     """
     first, last = _SEQ.match(data), _SEQ.match(data, data.rfind(b"\n") + 1)
-    if first is None or last is None:  # with white space
+    if first is None or last is None:  # it was changed since it was verified
         return _any(data, frozenset(ordered))
     low, high = int(first[1]), int(last[1])
     lines, end = [], 0
     for seq in ordered[bisect_left(ordered, low) : bisect_right(ordered, high)]:
         # No line holds an LF, so that this is where one begins.
         start = 0 if seq == low else data.find(b'\n{"seq":%d,' % seq, end) + 1
-        if not start and seq != low:  # one with white space
+        if not start and seq != low:  # likewise
             return _any(data, frozenset(ordered))
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
