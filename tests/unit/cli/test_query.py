@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from otel_audit import parts
 from otel_audit.cli import status
 from otel_audit.cli.entry_line import is_coloured
 from otel_audit.errors import AuditVerifyError
-from otel_audit.query import parts
 from otel_audit.query.parallel import search
 from otel_audit.reader import search_log
 from otel_audit.selection import Selection
