@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from otel_audit import parts as log_parts
 from otel_audit.cli import main
+from otel_audit.report import stretch
 from otel_audit.report.carried import MAX_CARRIED_BYTES
 from otel_audit.report.report import DEFAULT_MAX_ENTRIES
 from tests import logs
@@ -47,9 +50,15 @@ def test_what_a_selection_tells_of(tmp_path: Path, capfd: pytest.CaptureFixture[
         assert capfd.readouterr().out == f"{page}: {said}\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
 @pytest.mark.parametrize("segments", [["abc"], ["a", "bc"]], ids=["one segment", "two segments"])
-def test_an_intent_that_stands_twice_is_one_action(tmp_path: Path, segments: list[str]) -> None:
-    """What was delivered twice and ended once has ended, though a segment ends between the two."""
+def test_an_intent_that_stands_twice_is_one_action(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segments: list[str], processes: int
+) -> None:
+    """What was delivered twice and ended once has ended, though what a process counts ends between the two."""
+    monkeypatch.setattr(stretch, "MIN_BYTES", 1)
+    monkeypatch.setattr(log_parts, "processors", lambda: processes)
     intent = {"audit.phase": "intent", "audit.record.id": logs.record_id(1)}
     ended = {"audit.phase": "outcome", "audit.intent.id": logs.record_id(1)}
     parts = {"a": intent, "b": intent, "c": ended}
