@@ -18,6 +18,7 @@ from otel_audit.verify.anchors import Anchor
 from otel_audit.verify.checkpoint import Checkpoint
 from otel_audit.verify.declared import find_declaration
 from otel_audit.verify.finding import REMEDIES, Finding
+from otel_audit.verify.onlooker import Watch
 from otel_audit.verify.report import Integrity, VerifyReport
 from otel_audit.verify.segment import Checksums, Segment
 from otel_audit.verify.start import Since, Start, holds, start_at
@@ -27,7 +28,11 @@ from otel_audit.workers import reading_apart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of a log; `otel_audit.reader.verify_log` says what the members mean."""
+    """What is asked of a log; `otel_audit.reader.verify_log` says what the other members mean.
+
+    Attributes:
+        watch: Takes what onlookers say.
+    """
 
     key: bytes | None = field(repr=False)
     anchors: Sequence[Anchor]
@@ -35,6 +40,7 @@ class Question:
     chain_only: bool
     processes: int | None
     progress: Callable[[int, int], None] | None
+    watch: Watch | None = None
 
 
 def verify_files(
@@ -132,7 +138,12 @@ class _Asked:
             "now": self.now,
             "checksums": self.checksums,
             "read_apart": reading_apart(
-                self.segments, self.checksums.digests, total, question.processes, _counted(question.progress, total)
+                self.segments,
+                self.checksums.digests,
+                total,
+                question.processes,
+                _counted(question.progress, total),
+                question.watch,
             ),
             "progress": _counted(question.progress, total),
         }

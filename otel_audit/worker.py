@@ -7,6 +7,7 @@ its stdin does, so it never outlives the program that began it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import struct
@@ -18,6 +19,7 @@ from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
+from otel_audit.verify.onlooker import Onlooker
 from otel_audit.verify.segment import Segment, segment_sha256
 from otel_audit.verify.unit import Part, Reader, Unit
 
@@ -57,7 +59,20 @@ class Failure:
     """A worker's answer, or what stands for it, where it could not do its task."""
 
 
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """Said to a worker behind the last of its tasks: it answers with the totals of its onlooker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer to that."""
+
+    totals: Any
+
+
 FAILURE: Final = Failure()
+ENOUGH: Final = Enough()
 Answer = Part | str | None | Failure
 
 
@@ -80,8 +95,11 @@ def start_worker() -> subprocess.Popen[bytes]:
 def serve() -> None:
     """Be a worker: answer tasks from stdin on stdout until stdin ends."""
     from_, to = sys.stdin.buffer, sys.stdout.buffer
-    pieces, terms = receive(from_)
-    reader = Reader(terms)
+    pieces, terms, made = receive(from_)
+    onlooker: Onlooker | None = made() if made is not None else None
+    if onlooker is not None:
+        gc.disable()  # what an onlooker keeps has no cycles, and would be looked through again and again
+    reader = Reader(terms, onlooker)
     with contextlib.ExitStack() as stack:
         opened: dict[int, Segment] = {}
         while True:
@@ -89,15 +107,18 @@ def serve() -> None:
                 task = receive(from_)
             except EOFError:
                 return
-            answer: Answer
+            answer: Answer | Told
             try:
-                number = task.unit.segment
-                if number not in opened:
-                    opened[number] = _open(pieces[number], stack)
-                if task.turn is None:
-                    answer = segment_sha256(opened[number])
+                if isinstance(task, Enough):
+                    answer = Told(onlooker.totals() if onlooker is not None else None)
                 else:
-                    answer = reader.read(opened[number], task.unit.start, task.unit.stop)
+                    number = task.unit.segment
+                    if number not in opened:
+                        opened[number] = _open(pieces[number], stack)
+                    if task.turn is None:
+                        answer = segment_sha256(opened[number])
+                    else:
+                        answer = reader.read(opened[number], task.unit.start, task.unit.stop)
             except Exception:
                 answer = FAILURE
             send(to, answer)

@@ -16,15 +16,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
+from otel_audit.verify.onlooker import Watch
 from otel_audit.verify.scan import Scan
 from otel_audit.verify.segment import Segment
 from otel_audit.verify.start import Start
 from otel_audit.verify.stitch import Stitches
 from otel_audit.verify.unit import UNIT_BYTES, Terms, Unit, units
-from otel_audit.worker import FAILURE, Answer, Failure, Piece, Task, receive, send, start_worker
+from otel_audit.worker import ENOUGH, FAILURE, Answer, Enough, Failure, Piece, Task, Told, receive, send, start_worker
 from otel_audit.worker_limits import MAX_WORKERS, MIN_BYTES, processors
+
+T = TypeVar("T")
 
 _AHEAD: Final = 4  # units under way for each worker: what is done before its turn has to wait
 _LOOK_SECONDS: Final = 0.5  # for Ctrl-C, where nothing else ends a wait
@@ -50,6 +53,7 @@ def reading_apart(
     size_bytes: int,
     asked: int | None = None,
     progress: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Callable[[Terms, Start], Scan | None] | None:
     """Return what reads a log with workers (`read_apart`); None where they are not worth their while.
 
@@ -60,7 +64,7 @@ def reading_apart(
     workers = worker_count(size_bytes, asked)
     if workers < 2:
         return None
-    return lambda terms, start: read_apart(segments, terms, start, closed, workers, progress=progress)
+    return lambda terms, start: read_apart(segments, terms, start, closed, workers, progress=progress, watch=watch)
 
 
 def read_apart(
@@ -72,6 +76,7 @@ def read_apart(
     *,
     unit_bytes: int = UNIT_BYTES,
     progress: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Scan | None:
     """Read a log with workers; None: read it in one piece.
 
@@ -86,6 +91,7 @@ def read_apart(
         workers: How many; each holds some 40 MiB.
         unit_bytes: Length of a unit.
         progress: Told of the bytes of each unit when it has been put together with those before.
+        watch: Takes what onlookers say, if contents are looked at.
     """
     stitches = Stitches(segments, terms, start, closed)
     scan = stitches.scan
@@ -97,14 +103,23 @@ def read_apart(
     if len(pieces) < len(segments):
         return None
     try:
-        with _Crew(pieces, terms, workers) as crew:
+        with _Crew(pieces, terms, workers, watch) as crew:
             for task, answer in crew.work(_tasks(segments, start, scan, unit_bytes)):
                 if isinstance(answer, str):
                     scan.digests[task.unit.segment] = answer
                 elif isinstance(answer, Failure) or not stitches.add(task.unit, answer):
                     return None
-                elif progress is not None:
-                    progress(task.unit.stop - task.unit.start)
+                else:
+                    if watch is not None and answer is not None and answer.lines:
+                        watch.parts.append(answer.seen)
+                    if progress is not None:
+                        progress(task.unit.stop - task.unit.start)
+            if watch is not None:
+                for told in crew.totals():
+                    if isinstance(told, Failure):
+                        return None
+                    watch.totals.append(told.totals)
+                watch.complete = True
     except OSError:  # no process, no pipe, no thread to be had
         return None
     return scan
@@ -127,13 +142,14 @@ def _tasks(segments: Sequence[Segment], start: Start, scan: Scan, unit_bytes: in
 class _Crew:
     """The workers, each with a thread that talks to it."""
 
-    def __init__(self, pieces: Sequence[Piece], terms: Terms, workers: int) -> None:
-        self._hello = tuple(pieces), terms
+    def __init__(self, pieces: Sequence[Piece], terms: Terms, workers: int, watch: Watch | None) -> None:
+        self._hello = tuple(pieces), terms, None if watch is None else watch.onlooker
         self._workers = workers
         self._processes: list[subprocess.Popen[bytes]] = []
         self._threads: list[threading.Thread] = []
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Task | Enough | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[Task, Answer]] = queue.SimpleQueue()
+        self._totals: queue.SimpleQueue[Told | Failure] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
         try:
@@ -163,10 +179,7 @@ class _Crew:
                 upcoming = next(tasks, None)
             if not under_way:
                 return
-            try:
-                task, answer = self._answers.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                continue
+            task, answer = _next(self._answers)
             under_way -= 1
             if isinstance(answer, Failure) or task.turn is None:
                 yield task, answer
@@ -176,6 +189,13 @@ class _Crew:
                 yield waiting.pop(turn)
                 turn += 1
 
+    def totals(self) -> Iterator[Told | Failure]:
+        """Yield what the onlooker of each worker says at the end, behind all `work`."""
+        for _ in self._threads:
+            self._tasks.put(ENOUGH)
+        for _ in self._threads:
+            yield _next(self._totals)
+
     def _talk(self, process: subprocess.Popen[bytes]) -> None:
         """Hand tasks to one worker and take its answers, until there are no more or it is gone."""
         to, from_ = process.stdin, process.stdout
@@ -183,7 +203,7 @@ class _Crew:
         assert from_ is not None
         greeted = False
         while (task := self._tasks.get()) is not None:
-            answer: Answer
+            answer: Any
             try:
                 if not greeted:
                     send(to, self._hello)
@@ -192,6 +212,9 @@ class _Crew:
                 answer = receive(from_)
             except Exception:  # whatever a worker that was killed leaves: its log is read in one piece
                 answer = FAILURE
+            if isinstance(task, Enough):
+                self._totals.put(answer)
+                return  # the next one of these is for another worker
             self._answers.put((task, answer))
 
     def _end(self) -> None:
@@ -208,3 +231,10 @@ class _Crew:
                 if stream is not None:
                     with contextlib.suppress(OSError):  # what could not be sent any more
                         stream.close()
+
+
+def _next(waiting: queue.SimpleQueue[T]) -> T:
+    """Return what comes next."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return waiting.get(timeout=_LOOK_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Final
+from typing import Any, Final
 
 from otel_audit.cli import status, verdict
 from otel_audit.cli.arguments import add_anchors, anchors_from, log_path, whole_number
@@ -17,6 +17,7 @@ from otel_audit.errors import AuditError, AuditRecordError
 from otel_audit.line_form import format_time
 from otel_audit.query.new_file import new_file
 from otel_audit.reader import verify_log
+from otel_audit.report.counted import verify_and_count
 from otel_audit.report.report import DEFAULT_MAX_ENTRIES, write_report
 from otel_audit.selection import Selection, ValuePath
 from otel_audit.verify.anchors import parse_anchor
@@ -67,7 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output == STDOUT:
         raise AuditError("-o: expected the name of a file, got stdout")
     check_output(arguments.output, [arguments.path], [arguments.hmac_key_file, *arguments.anchor_files])
-    report = verify_log(arguments.path, hmac_key_file=arguments.hmac_key_file, anchors=anchors)
+    with progress("bytes") as shown:
+        how: dict[str, Any] = {"hmac_key_file": arguments.hmac_key_file, "anchors": anchors, "progress": shown}
+        report, counted = (
+            (verify_log(arguments.path, **how), None) if selection else verify_and_count(arguments.path, **how)
+        )
     if not report.segments:  # missing, empty, or of a version that is not known
         raise AuditError(verdict.finding_text(report.findings[0]))
     size = sum(segment.size_bytes for segment in report.segments)
@@ -90,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             selection_text=_selection_text(selection),
             max_entries=arguments.max_entries,
             trace_url=template,
+            counted=counted,
             told=told,
         )
     told_of = plural(report.entries, "entry", "entries")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from otel_audit.verify.segment import Segment, read_blocks
@@ -14,6 +14,8 @@ MAX_CARRIED_BYTES: Final = 256 << 20
 
 _SEQ: Final = re.compile(rb'\{"seq":([0-9]{1,16}),')
 
+
+_BATCH: Final = 1000
 
 Found = tuple[int, int, bytes]
 """The ``seq`` of a line that is wanted, how many lines stand before it in its block, and its bytes."""
@@ -27,10 +29,10 @@ class Carried(NamedTuple):
     line: bytes
 
 
-def carried(segments: Sequence[Segment], seqs: Collection[int], *, proven: bool) -> list[Carried]:
-    """Return the lines with these ``seq``, in their order, as many as fit.
+def carried(segments: Sequence[Segment], seqs: Collection[int], *, proven: bool) -> Iterator[list[Carried]]:
+    """Yield the lines with these ``seq``, in their order, as many as fit.
 
-    Reads all segments; memory grows with the lines that are found.
+    Reads all segments. Of a proven log, lines come as they are found; of any other, memory grows with them.
 
     Args:
         segments: The log, open.
@@ -39,7 +41,7 @@ def carried(segments: Sequence[Segment], seqs: Collection[int], *, proven: bool)
     """
     found: dict[int, Carried] = {}
     ordered, wanted = sorted(seqs), frozenset(seqs)
-    room = MAX_CARRIED_BYTES
+    room, latest = MAX_CARRIED_BYTES, 0
     for index, segment in enumerate(segments):
         number = 1
         for block in read_blocks(segment):
@@ -48,13 +50,17 @@ def carried(segments: Sequence[Segment], seqs: Collection[int], *, proven: bool)
                 continue
             count, lines = _following(block.data, ordered) if proven else _any(block.data, wanted)
             for seq, place, line in lines:
-                if seq in found:
+                if seq in found or (proven and seq <= latest):
                     continue
                 room -= len(line)
                 if room > 0:
                     found[seq] = Carried(index, number + place, line)
             number += count
-    return [found[seq] for seq in ordered if seq in found]
+            if proven and len(found) >= _BATCH:
+                yield list(found.values())
+                latest = max(found)
+                found.clear()
+    yield [found[seq] for seq in ordered if seq in found]
 
 
 def _following(data: bytes, ordered: Sequence[int]) -> tuple[int, list[Found]]:

@@ -8,12 +8,15 @@ runs: JSON without ``<``, and gzip in base64.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import html
 import json
+import queue
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from typing import IO, Any, Final
 
@@ -78,14 +81,14 @@ def script() -> str:
     return '"use strict";\n(() => {\n' + "".join(parts) + "})();\n"
 
 
-def write_page(file: IO[bytes], title: str, summary: dict[str, Any], lines: Iterable[bytes]) -> None:
+def write_page(file: IO[bytes], title: str, summary: dict[str, Any], packed: Iterable[bytes]) -> None:
     """Write the page.
 
     Args:
         file: To write to.
         title: Of the page.
         summary: What the script reads (`otel_audit.report.summary`).
-        lines: The bytes that the page carries, in pieces.
+        packed: The lines that the page carries (`pack`).
     """
     code, style = script(), _asset("report.css")
     policy = "; ".join(
@@ -109,7 +112,7 @@ def write_page(file: IO[bytes], title: str, summary: dict[str, Any], lines: Iter
     before, after = _asset("report.html").split("{{lines}}")
     # In one go: no value is looked through for places.
     file.write(_PLACE.sub(lambda place: values[place[1]], before).encode("utf-8", "backslashreplace"))
-    for chunk in _compressed(lines):
+    for chunk in packed:
         file.write(b'<script type="application/gzip" class="lines">%b</script>\n' % base64.b64encode(chunk))
     file.write(after.encode())
 
@@ -120,8 +123,20 @@ def _module(name: str, text: str) -> str:
     return f"const module_{name} = (() => {{\n{body}return {{ {exported} }};\n}})();\n"
 
 
-def _compressed(lines: Iterable[bytes]) -> Iterable[bytes]:
-    """Yield gzip in pieces of a length that base64 needs no padding for, but for the last."""
+@contextlib.contextmanager
+def packing() -> Iterator[tuple[Callable[[bytes], None], Future[list[bytes]]]]:
+    """Pack in a thread of its own, while the body looks for more: give what takes pieces, and what will be of them."""
+    pieces: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    with ThreadPoolExecutor(1, "otel-audit report") as pool:
+        packed = pool.submit(lambda: list(pack(iter(pieces.get, None))))
+        try:
+            yield pieces.put, packed
+        finally:
+            pieces.put(None)
+
+
+def pack(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield pieces of lines as gzip, in chunks that base64 needs no padding for, but for the last."""
     compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
     held = bytearray()
     for piece in lines:

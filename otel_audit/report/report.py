@@ -7,19 +7,20 @@ import gc
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, Final
 
 from otel_audit import __version__
-from otel_audit.entry import MalformedLineError, parse_entry
 from otel_audit.line_form import format_time
 from otel_audit.log_files import find_log
 from otel_audit.report.carried import MAX_CARRIED_BYTES, carried
 from otel_audit.report.choice import choose
-from otel_audit.report.page import write_page
-from otel_audit.report.stretch import Reading, count_log, open_again
+from otel_audit.report.counted import Counted
+from otel_audit.report.page import pack, packing, write_page
+from otel_audit.report.stretch import Reading, count_log, open_again, timeline_of
 from otel_audit.report.summary import summarize
-from otel_audit.report.timeline import Timeline, timeline
+from otel_audit.report.timeline import Timeline
+from otel_audit.report.totals import Totals
 from otel_audit.selection import Selection
 from otel_audit.verify import VerifyReport
 from otel_audit.verify.anchors import Anchor
@@ -27,7 +28,6 @@ from otel_audit.verify.finding import REMEDIES
 from otel_audit.verify.segment import Segment
 
 DEFAULT_MAX_ENTRIES: Final = 20_000
-_WINDOW_BYTES: Final = 2 << 20  # holds a whole line, however long
 
 
 def write_report(
@@ -41,6 +41,7 @@ def write_report(
     selection_text: str = "",
     max_entries: int = DEFAULT_MAX_ENTRIES,
     trace_url: str | None = None,
+    counted: Counted | None = None,
     told: Callable[[int], None] | None = None,
 ) -> int:
     """Write the page of a log, and return how many entries it tells of.
@@ -58,7 +59,8 @@ def write_report(
         selection_text: The same for people.
         max_entries: How many entries the page carries at most.
         trace_url: Where a trace is shown: an address with ``{trace_id}``.
-        told: Is told of bytes read.
+        counted: What the log adds up to, where that is known already.
+        told: Is told of bytes read, where they have to be counted.
 
     Raises:
         AuditVerifyError: The log can no longer be read, or has become shorter.
@@ -68,14 +70,13 @@ def write_report(
         segments = open_again(report, stack)
         wanted = selection or Selection()
         proven = not any(one.severity == "error" or one.kind == "recovered" for one in report.findings)
-        reading = Reading(report, _timeline(segments), wanted, proven, max_entries)
-        totals, latest = count_log(reading, segments, told)
+        totals, latest, steps = _counted(report, segments, wanted, proven, max_entries, counted, told)
         # Over the borders of stretches an intent that stands twice can seem open; the verifier knows better,
         # but where it names none that began while it read.
         is_told = bool(wanted) or (proven and not report.open_intents)
         totals.finish(_unfinished(report) if is_told else None)
         whole = not wanted and totals.entries <= max_entries and _bytes(segments) <= MAX_CARRIED_BYTES
-        pieces: Iterator[bytes]
+        packed: Iterable[bytes]
         embedded: dict[str, Any] = {"whole": whole, "entries": totals.entries, "of": report.entries}
         if whole:
             checksums = find_log(report.path).checksums()
@@ -84,16 +85,20 @@ def write_report(
                 {"name": segment.name, "number": segment.number, "size": segment.size_bytes} for segment in segments
             ]
             embedded["checksums"] = {"path": os.path.basename(checksums.path), "digests": checksums.digests}
-            pieces = _all_bytes(segments)
+            packed = pack(_all_bytes(segments))
         else:
             found = {finding.seq for finding in report.findings if finding.seq is not None}
             known = set(latest) if wanted else found
             seqs = choose(itertools.chain(totals.seqs, found & known), latest, max_entries, neighbours=not wanted)
-            lines = carried(segments, seqs, proven=proven)
-            embedded["entries"] = len(lines)
-            embedded["lines"] = [[line.segment, line.line_number] for line in lines]
+            places: list[list[int]] = []
+            with packing() as (put, future):
+                for lines in carried(segments, seqs, proven=proven):
+                    places += [[line.segment, line.line_number] for line in lines]
+                    put(b"".join(line.line + b"\n" for line in lines))
+            packed = future.result()
+            embedded["entries"] = len(places)
+            embedded["lines"] = places
             embedded["open"] = sorted(seqs.intersection(totals.open_seqs))
-            pieces = (line.line + b"\n" for line in lines)
         summary = {
             "title": title,
             "made": format_time(time.time_ns()).decode(),
@@ -103,10 +108,27 @@ def write_report(
             "anchors": [{"seq": anchor.seq, "hash": anchor.hash} for anchor in anchors],
             "remedies": REMEDIES,
             "embedded": embedded,
-            **summarize(totals, reading.timeline, _told(verification, frozenset(totals.open_seqs) if wanted else None)),
+            **summarize(totals, steps, _told(verification, frozenset(totals.open_seqs) if wanted else None)),
         }
-        write_page(file, title, summary, pieces)
+        write_page(file, title, summary, packed)
     return totals.entries
+
+
+def _counted(
+    report: VerifyReport,
+    segments: Sequence[Segment],
+    wanted: Selection,
+    proven: bool,
+    most: int,
+    counted: Counted | None,
+    told: Callable[[int], None] | None,
+) -> tuple[Totals, Sequence[int], Timeline]:
+    """Return what is wanted of a log, the ``seq`` of the latest of that, and the steps that it is told in."""
+    if counted is not None and not wanted and report.head is not None:
+        last = report.head.seq  # each entry follows the one before
+        return counted.totals, range(max(last - report.entries, last - most) + 1, last + 1), counted.timeline
+    steps = timeline_of(segments)
+    return *count_log(Reading(report, steps, wanted, proven, most), segments, told), steps
 
 
 @contextlib.contextmanager
@@ -150,28 +172,6 @@ def _told(verification: Mapping[str, Any], wanted: frozenset[int] | None) -> dic
         "segments": [base(segment) for segment in verification["segments"]],
         "findings": [base(finding) for finding in verification["findings"]],
     }
-
-
-def _timeline(segments: Sequence[Segment]) -> Timeline:
-    """Return the steps from the first entry of the log to its last."""
-    first = next((time for segment in segments for time in _times(segment.read(0, _WINDOW_BYTES))), None)
-    last = None
-    for segment in reversed(segments):
-        start = max(0, segment.size_bytes - _WINDOW_BYTES)
-        for found in _times(segment.read(start, segment.size_bytes - start)):
-            last = found
-        if last is not None:
-            break
-    epoch = format_time(0).decode()
-    return timeline(first or epoch, last or first or epoch)
-
-
-def _times(data: bytes) -> Iterator[str]:
-    for line in data.split(b"\n"):
-        try:
-            yield parse_entry(line).time
-        except MalformedLineError:
-            continue
 
 
 def _bytes(segments: Sequence[Segment]) -> int:

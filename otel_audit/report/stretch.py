@@ -8,22 +8,26 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from otel_audit.entry import MalformedLineError, parse_entry, parse_line
 from otel_audit.errors import AuditVerifyError
+from otel_audit.line_form import format_time
 from otel_audit.log_files import find_log
 from otel_audit.parts import Frame, Part, begun, parts_of
 from otel_audit.report.tally import Tally
-from otel_audit.report.timeline import Timeline
+from otel_audit.report.timeline import Timeline, timeline
 from otel_audit.report.totals import Totals
 from otel_audit.scan import Scanner
 from otel_audit.selection import Selection
 from otel_audit.verify import VerifyReport
+from otel_audit.verify.onlooker import Seen
 from otel_audit.verify.segment import Segment, read_blocks
 from otel_audit.worker_limits import MIN_BYTES
+
+_WINDOW_BYTES: Final = 2 << 20  # holds a whole line, however long
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,28 @@ def open_again(report: VerifyReport, stack: contextlib.ExitStack) -> list[Segmen
             raise AuditVerifyError(f"{segment.path}: it became shorter while the report was made")
         segments.append(replace(segment, size_bytes=size))
     return segments
+
+
+def timeline_of(segments: Sequence[Segment]) -> Timeline:
+    """Return the steps from the first entry of a log to its last."""
+    first = next((time for segment in segments for time in _times(segment.read(0, _WINDOW_BYTES))), None)
+    last = None
+    for segment in reversed(segments):
+        start = max(0, segment.size_bytes - _WINDOW_BYTES)
+        for found in _times(segment.read(start, segment.size_bytes - start)):
+            last = found
+        if last is not None:
+            break
+    epoch = format_time(0).decode()
+    return timeline(first or epoch, last or first or epoch)
+
+
+def _times(data: bytes) -> Iterator[str]:
+    for line in data.split(b"\n"):
+        try:
+            yield parse_entry(line).time
+        except MalformedLineError:
+            continue
 
 
 def count_log(
@@ -108,7 +134,7 @@ def _count(reading: Reading, part: Part, told: Callable[[int], None] | None) -> 
     tally, latest = Tally(reading.timeline), deque[int](maxlen=reading.most)
     for segment, start in part:
         for size, entries in _entries(reading, segment, start):
-            tally.add(entries)
+            tally.add(Seen.of(entries))
             latest.extend([members["seq"] for members in entries])
             if told is not None:
                 told(size)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 import operator
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from otel_audit import semconv
 from otel_audit.report.timeline import Timeline
-from otel_audit.report.totals import NUL, OTHERS, RESULTS, Totals
+from otel_audit.report.totals import MOST_KEPT, NUL, OTHERS, RESULTS, Totals
 
 _MOST_ACTORS: Final = 60
 _MOST_EVENTS: Final = 40
 _MOST_LISTED: Final = 40
 _MOST_FINDINGS: Final = 500
-
-N = TypeVar("N", bound=Hashable)
 
 
 def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +50,9 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         },
         "entries": tally.entries,
         "actions": tally.actions,
-        "traces": len(tally.traces),
-        "actor_count": len(tally.actors),
+        "traces": min(len(tally.traces), MOST_KEPT),
+        "actor_count": min(len(tally.actors), MOST_KEPT),
+        "most_told_apart": MOST_KEPT,
         "results": RESULTS,
         "actors": actors,
         "events": events,
@@ -60,8 +60,8 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         "cells": sorted(cells),
         "flows": [[*key, count] for key, count in sorted(flows.items())],
         "targets": [[*_target(key), count] for key, count in _most(tally.targets)],
+        "targets_missed": tally.targets_missed,
         "services": _most(tally.services),
-        "delegations": [[list(chain), count] for chain, count in _most(tally.delegations)],
         "decisions": _most(tally.decisions),
         "errors": _most(tally.errors),
         "log_event_counts": dict(tally.log_event_counts),
@@ -106,8 +106,12 @@ _OF_LOG_EVENTS: Final = frozenset(
 )
 
 
-def _most(counts: Mapping[N, int]) -> list[tuple[N, int]]:
-    return Counter(counts).most_common(_MOST_LISTED)
+def _most(counts: Mapping[str, int], most: int = _MOST_LISTED) -> list[tuple[str, int]]:
+    """Return the names with the highest counts; of equals, the first by name: not by chance."""
+    least = min(heapq.nlargest(most, counts.values()), default=0)
+    return heapq.nsmallest(
+        most, [item for item in counts.items() if item[1] >= least], key=lambda item: (-item[1], item[0])
+    )
 
 
 def _target(key: str) -> tuple[str, str]:
@@ -119,7 +123,7 @@ def _leading(names: Iterable[str], counts: Iterable[int], most: int) -> list[str
     totals: Counter[str] = Counter()
     for name, count in zip(names, counts, strict=True):
         totals[name] += count
-    leading = [name for name, _ in totals.most_common(most) if name != OTHERS]
+    leading = [name for name, _ in _most(totals, most) if name != OTHERS]
     return [*leading, OTHERS] if len(totals) > len(leading) else leading
 
 

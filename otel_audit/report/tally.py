@@ -1,59 +1,47 @@
-"""The entries of a stretch, counted.
+"""The entries of a stretch, counted, a block of them at a time.
 
-Most entries differ from others in little. So what they have in common (`_Sort`, `_Chain`) is
-looked at once, and after that two look-ups and two additions count an entry.
+Most entries differ from others in little: what they have in common (`_Sort`) is looked at once.
 """
 
 from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import repeat
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any, Final, TypeVar, cast
 
 from otel_audit import semconv
 from otel_audit.report.timeline import Timeline
-from otel_audit.report.totals import MOST_LISTED, NUL, OTHERS, REPLACED, Flow, LogEvent, Totals
+from otel_audit.report.totals import MOST_KEPT, MOST_LISTED, NUL, OTHERS, REPLACED, Flow, LogEvent, Pending, Totals
+from otel_audit.verify.onlooker import Seen
 
 T = TypeVar("T")
 
 _MOST_NAMES: Final = 400  # of actors, of events, of principals: beyond that they are counted together
-_MOST_KEPT: Final = 100_000
 _MOST_SORTS: Final = 20_000
 _OUTCOMES: Final = frozenset({"success", "failure"})
-_PHASES: Final = frozenset({"intent", "outcome"})
 _DECISIONS: Final = frozenset({"allow", "block", "error", "override"})
+_TARGET_ID, _TARGET_TYPE = semconv.AUDIT_TARGET_ID, semconv.AUDIT_TARGET_TYPE
+_TEXT_OR_NONE: Final = frozenset({str, type(None)})
 
-Key = tuple[Any, ...]
-"""Event name, actor, outcome, phase, decision, service: as they stand in the entry."""
-
-
-@dataclass(slots=True)
-class _Chain:
-    """Entries of a sort with the same delegation.
-
-    Attributes:
-        delegation: From the principal on; empty: there is none to count.
-        count: Actions so far.
-    """
-
-    flow: Flow
-    delegation: tuple[str, ...]
-    count: int = 0
+Key = tuple[str, str | None, str | None, str | None, str | None, str | None]
+"""Event name, actor, outcome, phase, decision, service; what is no text in an entry is None."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sort:
     """What many entries have in common.
 
     Attributes:
         actor: As it stands in the entry.
         name: As it is counted: `OTHERS` where there are too many. Likewise ``event``.
-        troubled: An assessor looks at these first.
+        is_troubled: An assessor looks at these first.
+        is_plain: Nothing is left to be looked at in an entry once it was counted.
         steps: Actions so far, by step of the timeline.
-        chains: By delegation.
+        delegated: How many of them were done for somebody else.
     """
 
     actor: str
@@ -62,117 +50,159 @@ class _Sort:
     result: str
     is_intent: bool
     is_outcome: bool
-    troubled: bool
+    is_troubled: bool
+    is_plain: bool
     decision: str | None
     service: str
     steps: list[int]
-    alone: _Chain | None = None
-    chains: dict[tuple[str, ...], _Chain] = field(default_factory=dict)
+    delegated: int = 0
 
 
 class Tally:
-    """Told of the entries of a stretch, in the order of the log."""
+    """Told of the entries of a stretch, in the order of the log: an `otel_audit.verify.onlooker.Onlooker`.
+
+    What is kept of entries by the thousand is kept once: the fewer objects outlive the block that they
+    came with, the quicker the next block is parsed.
+    """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._totals = Totals(timeline.bins)
-        self._sorts: dict[Key, _Sort] = {}
-        self._chains: list[_Chain] = []
+        self._sorts: dict[tuple[object, ...], _Sort] = {}
+        self._step = 0
+        self._in_step: Counter[_Sort] = Counter()  # entries of one step
+        self._principals: dict[str, str] = {}
+        self._delegated: Counter[tuple[_Sort, str]] = Counter()  # by principal
+        self._intents: dict[str, tuple[int, _Sort, str | None, int]] = {}  # with its seq, principal and step
+        self._strays: dict[str, bool] = {}
         self._names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
 
-    def add(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Count entries, each given as the members of its line."""
-        if not entries:
+    def add(self, seen: Seen) -> None:
+        """Count entries."""
+        if not seen.members:
             return
-        totals, sorts = self._totals, self._sorts
-        traces = totals.traces
-        targets: list[str] = []
-        totals.entries += len(entries)
-        for members, step in zip(entries, self._steps([members["time"] for members in entries]), strict=False):
-            get = members["attributes"].get
-            key = (
-                members["event_name"],
-                get(semconv.AUDIT_ACTOR_ID),
-                get(semconv.AUDIT_OUTCOME),
-                get(semconv.AUDIT_PHASE),
-                get(semconv.AUDIT_DECISION),
-                members["resource"].get(semconv.SERVICE_NAME) if "resource" in members else None,
-            )
-            try:
-                sort = sorts[key]
-            except (KeyError, TypeError):  # not seen before; not to be hashed
-                if key[0].startswith(semconv.LOG_EVENT_PREFIX):
-                    self._log_event(members)
-                    continue
-                sort = self._sort(key)
-            delegation = get(semconv.AUDIT_DELEGATION)
-            if type(delegation) is not list:
-                chain = sort.alone
-                if chain is None:
-                    chain = sort.alone = self._chain(sort, ())
-            else:
-                names = tuple(map(str, delegation))
-                chain = sort.chains.get(names)
-                if chain is None:
-                    chain = self._chain(sort, names)
-            if "trace_id" in members and len(traces) < _MOST_KEPT:
-                traces.add(members["trace_id"])
-            if sort.is_intent:
-                record_id = get(semconv.AUDIT_RECORD_ID)
-                if type(record_id) is str and len(totals.intents) < _MOST_KEPT:
-                    totals.intents[record_id] = members["seq"], chain.flow, step
-                continue
-            sort.steps[step] += 1
-            chain.count += 1
-            target = get(semconv.AUDIT_TARGET_ID)
-            if type(target) is str:
-                kind = get(semconv.AUDIT_TARGET_TYPE)
-                targets.append(f"{kind.replace(NUL, REPLACED) if type(kind) is str else ''}{NUL}{target}")
-            if sort.is_outcome:
-                self._outcome(get(semconv.AUDIT_INTENT_ID), matters=sort.troubled)
-            if sort.troubled:
-                self._keep(members["seq"])
-                error = get(semconv.ERROR_TYPE)
-                if type(error) is str:
-                    _count(totals.errors, error)
-        _count_all(totals.targets, targets)
+        totals = self._totals
+        totals.entries += len(seen.members)
+        first, last = min(seen.times), max(seen.times)
+        totals.first_time, totals.last_time = min(totals.first_time, first), max(totals.last_time, last)
+        keys = _keys(seen)
+        if any(name.startswith(semconv.LOG_EVENT_PREFIX) for name in {key[0] for key in keys}):
+            seen = self._without_log_events(seen)
+            keys = _keys(seen)
+        known = self._sorts.get
+        sorts = [known(key) or self._sort(key) for key in keys]
+        step = self._timeline.bin(first)
+        if step == self._timeline.bin(last):
+            steps = [step] * len(sorts)
+            self._count(step, sorts)
+        else:
+            steps = list(map(self._timeline.bin, seen.times))
+            for step, group in groupby(zip(steps, sorts, strict=True), key=itemgetter(0)):
+                self._count(step, map(itemgetter(1), group))
+        attributes = [each["attributes"] for each in seen.members]
+        self._delegate(sorts, attributes)
+        if len(totals.traces) < MOST_KEPT:
+            totals.traces.update([members["trace_id"] for members in seen.members if "trace_id" in members])
+        totals.targets.update(_targets(sorts, attributes))
+        if len(totals.targets) > MOST_KEPT:
+            self._forget_rare_targets()
+        for place, sort in enumerate(sorts):
+            if not sort.is_plain:
+                self._look(sort, attributes[place], seen.seqs[place], steps[place])
+
+    def part(self) -> Pending:
+        """Return, and forget, the intents and outcomes so far that found no other."""
+        intents = {
+            record_id: (seq, self._flow(sort, principal), step)
+            for record_id, (seq, sort, principal, step) in self._intents.items()
+        }
+        pending = Pending(intents, self._strays)
+        self._intents, self._strays = {}, {}
+        return pending
 
     def totals(self) -> Totals:
         """Return what was counted; to be called once."""
         totals = self._totals
-        for chain in self._chains:
-            if chain.count:
-                totals.actions += chain.count
-                _count(totals.flows, chain.flow, chain.count)
-                if chain.delegation:
-                    _count(totals.delegations, chain.delegation, chain.count)
+        self._end_step()
+        self._end_delegated()
+        totals.pending = self.part()
         for sort in self._sorts.values():
             count = sum(sort.steps)
-            if count:
-                _count(totals.services, sort.service, count)
-                if sort.decision is not None:
-                    _count(totals.decisions, sort.decision, count)
-                cell = sort.name, sort.event, sort.result
-                own = totals.cells.get(cell)
-                totals.cells[cell] = sort.steps if own is None else list(map(operator.add, own, sort.steps))
+            if not count:
+                continue
+            totals.actions += count
+            _count(totals.services, sort.service, count)
+            if sort.decision is not None:
+                _count(totals.decisions, sort.decision, count)
+            cell = sort.name, sort.event, sort.result
+            own = totals.cells.get(cell)
+            totals.cells[cell] = sort.steps if own is None else list(map(operator.add, own, sort.steps))
+            if count > sort.delegated:
+                flow = self._flow(sort, None)
+                totals.flows[flow] = totals.flows.get(flow, 0) + count - sort.delegated
         return totals
 
-    def _steps(self, times: list[str]) -> Iterable[int]:
-        """Return the step of each of these times, which are texts of one length."""
-        first, last = min(times), max(times)
-        self._totals.first_time = min(self._totals.first_time, first)
-        self._totals.last_time = max(self._totals.last_time, last)
-        step = self._timeline.bin(first)
-        return repeat(step) if step == self._timeline.bin(last) else map(self._timeline.bin, times)
+    def _without_log_events(self, seen: Seen) -> Seen:
+        """Count entries of the log about itself, and return the others."""
+        others = []
+        for members, seq, time, resource in zip(*seen, strict=True):
+            name = members["event_name"]
+            if not name.startswith(semconv.LOG_EVENT_PREFIX):
+                others.append((members, seq, time, resource))
+                continue
+            _count(self._totals.log_event_counts, name)
+            if len(self._totals.log_events) < MOST_LISTED:
+                self._totals.log_events.append(LogEvent(name, seq, time, members["attributes"]))
+            if name not in (semconv.LOG_OPENED, semconv.LOG_CLOSED, semconv.LOG_ROTATED):
+                self._keep(seq)
+        return Seen(*zip(*others, strict=True)) if others else Seen((), (), (), ())
+
+    def _count(self, step: int, sorts: Iterable[_Sort]) -> None:
+        if step != self._step:
+            self._end_step()
+            self._step = step
+        self._in_step.update(sorts)
+
+    def _end_step(self) -> None:
+        for sort, count in self._in_step.items():
+            if not sort.is_intent:
+                sort.steps[self._step] += count
+        self._in_step.clear()
+
+    def _delegate(self, sorts: Sequence[_Sort], attributes: Sequence[Mapping[str, Any]]) -> None:
+        """Count the actions that were done for somebody."""
+        if len(self._delegated) >= MOST_KEPT:
+            self._end_delegated()
+        name, once = semconv.AUDIT_DELEGATION, self._principals.setdefault
+        self._delegated.update(
+            [
+                (sort, once(principal, principal))
+                for sort, each in zip(sorts, attributes, strict=True)
+                if name in each and not sort.is_intent and (principal := _principal(each[name])) is not None
+            ]
+        )
+
+    def _end_delegated(self) -> None:
+        flows = self._totals.flows
+        for (sort, principal), count in self._delegated.items():
+            sort.delegated += count
+            flow = self._flow(sort, principal)
+            flows[flow] = flows.get(flow, 0) + count
+        self._delegated.clear()
+        self._principals.clear()
+
+    def _forget_rare_targets(self) -> None:
+        """Forget those of the targets that came least often: one that comes often is found, however late it begins."""
+        totals = self._totals
+        least = sorted(totals.targets.values())[len(totals.targets) // 2]
+        totals.targets = Counter({target: count for target, count in totals.targets.items() if count > least})
+        totals.targets_missed += least
 
     def _sort(self, key: Key) -> _Sort:
-        """Return the sort of an entry that no look-up found."""
-        # What is no text says nothing, and is looked at anew in each entry: it may not be to be hashed.
-        event: str = key[0]
-        actor, outcome, phase, decision, service = (part if type(part) is str else None for part in key[1:])
-        key = event, actor, outcome, phase, decision, service
+        """Return the sort of entries that were not seen before."""
+        event, actor, outcome, phase, decision, service = key
         actor = actor or ""
-        if len(self._totals.actors) < _MOST_KEPT:
+        if len(self._totals.actors) < MOST_KEPT:
             self._totals.actors.add(actor)
         decision = decision if decision in _DECISIONS else None
         result = outcome if outcome in _OUTCOMES else "unknown"
@@ -180,55 +210,53 @@ class Tally:
             result = "open"
         elif decision == "block":
             result = "blocked"
-        if key not in self._sorts and len(self._sorts) >= _MOST_SORTS:  # however many there are, memory stays bounded
+        short: tuple[object, ...] = key
+        if len(self._sorts) >= _MOST_SORTS:  # however many there are, memory stays bounded
             event = actor = service = OTHERS
-            key = result, phase == "outcome", decision
-        sort = self._sorts.get(key)
+            short = result, phase == "outcome", decision
+        sort = self._sorts.get(short)
         if sort is None:
-            sort = self._sorts[key] = _Sort(
+            is_troubled = result in ("failure", "blocked")
+            sort = self._sorts[short] = _Sort(
                 actor=actor,
                 name=self._known(1, actor),
                 event=self._known(2, event),
                 result=result,
                 is_intent=phase == "intent",
                 is_outcome=phase == "outcome",
-                troubled=result in ("failure", "blocked"),
+                is_troubled=is_troubled,
+                is_plain=phase not in ("intent", "outcome") and not is_troubled,
                 decision=decision,
                 service=service or "",
                 steps=[0] * self._timeline.bins,
             )
         return sort
 
-    def _chain(self, sort: _Sort, names: tuple[str, ...]) -> _Chain:
-        """Return the chain of an entry that no look-up found."""
-        delegation = names
-        if len(self._chains) >= _MOST_KEPT:
-            names, delegation = (OTHERS,), ()
-        chain = sort.chains.get(names)
-        if chain is None:
-            principal = self._known(0, names[0] if names else sort.actor)
-            chain = sort.chains[names] = _Chain((principal, sort.name, sort.event, sort.result), delegation)
-            self._chains.append(chain)
-        return chain
+    def _flow(self, sort: _Sort, principal: str | None) -> Flow:
+        principal = self._known(0, sort.actor if principal is None else principal)
+        flow = principal, sort.name, sort.event, sort.result
+        is_kept = len(self._totals.flows) < MOST_KEPT or flow in self._totals.flows
+        return flow if is_kept else (OTHERS, OTHERS, OTHERS, sort.result)
 
-    def _outcome(self, intent_id: object, *, matters: bool) -> None:
-        if type(intent_id) is not str:
+    def _look(self, sort: _Sort, attributes: Mapping[str, Any], seq: int, step: int) -> None:
+        """Take what matters of an entry by itself."""
+        get = attributes.get
+        if sort.is_intent:
+            record_id = get(semconv.AUDIT_RECORD_ID)
+            if type(record_id) is str and len(self._intents) < MOST_KEPT:
+                self._intents[record_id] = seq, sort, _principal(get(semconv.AUDIT_DELEGATION)), step
             return
-        intent = self._totals.intents.pop(intent_id, None)
-        if intent is None:
-            if len(self._totals.strays) < _MOST_KEPT:
-                self._totals.strays.setdefault(intent_id, matters)  # the first of several counts
-        elif matters:
-            self._keep(intent[0])
-
-    def _log_event(self, members: dict[str, Any]) -> None:
-        event_name, seq = members["event_name"], members["seq"]
-        _count(self._totals.log_event_counts, event_name)
-        if len(self._totals.log_events) < MOST_LISTED:
-            event = LogEvent(event_name, seq, members["time"], members["attributes"])
-            self._totals.log_events.append(event)
-        if event_name not in (semconv.LOG_OPENED, semconv.LOG_CLOSED, semconv.LOG_ROTATED):
+        if sort.is_outcome and type(intent_id := get(semconv.AUDIT_INTENT_ID)) is str:
+            intent = self._intents.pop(intent_id, None)
+            if intent is None:
+                if len(self._strays) < MOST_KEPT:
+                    self._strays.setdefault(intent_id, sort.is_troubled)  # the first of several counts
+            elif sort.is_troubled:
+                self._keep(intent[0])
+        if sort.is_troubled:
             self._keep(seq)
+            if type(error := get(semconv.ERROR_TYPE)) is str:
+                _count(self._totals.errors, error)
 
     def _known(self, which: int, name: str) -> str:
         names = self._names[which]
@@ -239,22 +267,48 @@ class Tally:
         return name
 
     def _keep(self, seq: int) -> None:
-        if len(self._totals.seqs) < _MOST_KEPT:
+        if len(self._totals.seqs) < MOST_KEPT:
             self._totals.seqs.append(seq)
+
+
+def _keys(seen: Seen) -> list[Key]:
+    """Return the key of each entry."""
+    keys = [
+        (
+            members["event_name"],
+            (get := members["attributes"].get)(semconv.AUDIT_ACTOR_ID),
+            get(semconv.AUDIT_OUTCOME),
+            get(semconv.AUDIT_PHASE),
+            get(semconv.AUDIT_DECISION),
+            resource.get(semconv.SERVICE_NAME),
+        )
+        for members, resource in zip(seen.members, seen.resources, strict=True)
+    ]
+    if set(map(type, chain.from_iterable(keys))) <= _TEXT_OR_NONE:
+        return keys
+    return [cast(Key, tuple([each if type(each) is str else None for each in key])) for key in keys]
+
+
+def _principal(delegation: object) -> str | None:
+    return str(delegation[0]) if type(delegation) is list and delegation else None
+
+
+def _targets(sorts: Sequence[_Sort], attributes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the targets of actions, as `Totals` has them."""
+    return [
+        f"{kind if type(kind) is str and NUL not in kind else _readable(kind)}{NUL}{target}"
+        for sort, each in zip(sorts, attributes, strict=True)
+        if not sort.is_intent and type(target := each.get(_TARGET_ID)) is str
+        for kind in (each.get(_TARGET_TYPE),)
+    ]
+
+
+def _readable(kind: object) -> str:
+    return kind.replace(NUL, REPLACED) if type(kind) is str else ""
 
 
 def _count(counts: dict[T, int], name: T, number: int = 1) -> None:
     if name in counts:
         counts[name] += number
-    elif len(counts) < _MOST_KEPT:
+    elif len(counts) < MOST_KEPT:
         counts[name] = number
-
-
-def _count_all(counts: Counter[T], names: Sequence[T]) -> None:
-    if len(counts) >= _MOST_KEPT:
-        names = [name for name in names if name in counts]
-    elif len(counts) + len(names) > _MOST_KEPT:
-        for name in names:
-            _count(counts, name)
-        return
-    counts.update(names)

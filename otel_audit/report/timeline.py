@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
-from otel_audit.line_form import parse_time
+from otel_audit.line_form import format_time, parse_time
 
 _MOST_BINS: Final = 90
 _SECOND: Final = 1_000_000_000
@@ -24,16 +25,21 @@ class Timeline:
     Attributes:
         start_ns: Nanoseconds since 1970; a whole number of steps.
         step_ns: Length of a step.
-        bins: How many there are.
+        borders: Where a step ends and the next one begins, as times of the format.
     """
 
     start_ns: int
     step_ns: int
-    bins: int
+    borders: tuple[str, ...]
+
+    @property
+    def bins(self) -> int:
+        """How many steps there are."""
+        return len(self.borders) + 1
 
     def bin(self, time: str) -> int:
         """Return the step in which a time of the format lies."""
-        return min(max((parse_time(time) - self.start_ns) // self.step_ns, 0), self.bins - 1)
+        return bisect_right(self.borders, time)
 
 
 def timeline(first: str, last: str) -> Timeline:
@@ -43,4 +49,6 @@ def timeline(first: str, last: str) -> Timeline:
     while (end - start) // step >= _MOST_BINS - 1:
         step *= 2
     start -= start % step
-    return Timeline(start, step, (end - start) // step + 1)
+    # The last border is no later than the end, which is a time of the format.
+    borders = range(start + step, end + 1, step)
+    return Timeline(start, step, tuple(format_time(border).decode() for border in borders))

@@ -23,6 +23,9 @@ NUL: Final = "\0"
 REPLACED: Final = "\ufffd"
 """What a browser shows for NUL."""
 
+MOST_KEPT: Final = 100_000
+"""Of anything else that grows with the log: more are not told apart, or not kept."""
+
 MOST_LISTED: Final = 500
 """Entries of the log about itself that are kept."""
 
@@ -42,7 +45,30 @@ class LogEvent:
     event_name: str
     seq: int
     time: str
-    attributes: dict[str, object]
+    attributes: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class Pending:
+    """Intents and outcomes that found no other in their stretch of a log.
+
+    Attributes:
+        intents: Those that wait for their outcome: record id to ``seq``, flow and step.
+        strays: Outcomes of intents that stand before the stretch: intent id to whether it matters.
+    """
+
+    intents: dict[str, tuple[int, Flow, int]] = field(default_factory=dict)
+    strays: dict[str, bool] = field(default_factory=dict)
+
+    def add(self, behind: Pending) -> list[int]:
+        """Add the stretch behind this one; return the ``seq`` of intents whose outcome is in it and matters."""
+        found = []
+        for intent_id, matters in behind.strays.items():
+            intent = self.intents.pop(intent_id, None)
+            if intent is not None and matters:
+                found.append(intent[0])
+        self.intents |= behind.intents
+        return found
 
 
 @dataclass(slots=True)
@@ -55,10 +81,9 @@ class Totals:
         cells: What the chart over time is made of: actions by step.
         targets: Each as its type, NUL, and its name: text is passed between processes at a third of
             what pairs cost. NUL in a type is `REPLACED`.
-        delegations: Chains of actors, the principal first, by how many actions.
+        targets_missed: How many actions more there may be of each.
         seqs: Of entries that an assessor looks at first: failures, blocks, losses.
-        intents: Those that wait for their outcome: record id to ``seq``, flow and step.
-        strays: Outcomes of intents that stand before the stretch: intent id to whether it matters.
+        pending: Intents and outcomes without the other.
         actors: All of them, also those that are counted together.
         open_seqs: Of the intents that have no outcome, once `finish` has counted them.
     """
@@ -71,25 +96,21 @@ class Totals:
     cells: dict[Cell, list[int]] = field(default_factory=dict)
     flows: dict[Flow, int] = field(default_factory=dict)
     targets: Counter[str] = field(default_factory=Counter)
+    targets_missed: int = 0
     services: dict[str, int] = field(default_factory=dict)
-    delegations: dict[tuple[str, ...], int] = field(default_factory=dict)
     decisions: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     traces: set[str] = field(default_factory=set)
     log_events: list[LogEvent] = field(default_factory=list)
     log_event_counts: dict[str, int] = field(default_factory=dict)
     seqs: list[int] = field(default_factory=list)
-    intents: dict[str, tuple[int, Flow, int]] = field(default_factory=dict)
-    strays: dict[str, bool] = field(default_factory=dict)
+    pending: Pending = field(default_factory=Pending)
     actors: set[str] = field(default_factory=set)
     open_seqs: list[int] = field(default_factory=list)
 
     def add(self, behind: Totals) -> None:
         """Add what the stretch behind this one comes to."""
-        for intent_id, matters in behind.strays.items():
-            intent = self.intents.pop(intent_id, None)
-            if intent is not None and matters:
-                self.seqs.append(intent[0])
+        self.seqs += self.pending.add(behind.pending)
         self.entries += behind.entries
         self.actions += behind.actions
         self.first_time = min(self.first_time, behind.first_time)
@@ -97,13 +118,13 @@ class Totals:
         for cell, steps in behind.cells.items():
             own = self.cells.get(cell)
             self.cells[cell] = steps if own is None else list(map(operator.add, own, steps))
-        for name in ("flows", "targets", "services", "delegations", "decisions", "errors", "log_event_counts"):
+        for name in ("flows", "targets", "services", "decisions", "errors", "log_event_counts"):
             _add_counts(getattr(self, name), getattr(behind, name))
+        self.targets_missed += behind.targets_missed
         self.traces |= behind.traces
         self.actors |= behind.actors
         self.log_events += behind.log_events[: MOST_LISTED - len(self.log_events)]
         self.seqs += behind.seqs
-        self.intents |= behind.intents
 
     def finish(self, unfinished: frozenset[int] | None = None) -> None:
         """Count the intents that are still open; to be called once, behind the last entry.
@@ -111,7 +132,7 @@ class Totals:
         Args:
             unfinished: Those that are open in the whole log, where only a part of it was counted.
         """
-        for seq, flow, step in self.intents.values():
+        for seq, flow, step in self.pending.intents.values():
             if unfinished is not None and seq not in unfinished:
                 continue  # its outcome is in another part
             self.open_seqs.append(seq)
@@ -119,9 +140,10 @@ class Totals:
             self.flows[flow] = self.flows.get(flow, 0) + 1
             self.actions += 1
             self.seqs.append(seq)
-        self.intents.clear()
+        self.pending.intents.clear()
 
 
-def _add_counts(counts: dict[T, int], more: Mapping[T, int]) -> None:
-    for name, number in more.items():
-        counts[name] = counts.get(name, 0) + number
+def _add_counts(counts: dict[T, int], more: dict[T, int]) -> None:
+    sums = {name: counts[name] + more[name] for name in counts.keys() & more.keys()}
+    dict.update(counts, more)  # a Counter adds
+    dict.update(counts, sums)

@@ -13,7 +13,7 @@ What was measured, per line of 740 bytes, beside SHA-256 of it 0.7 µs: its JSON
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
@@ -64,7 +64,8 @@ class Contents:
 
     notes: Notes
     tail_bytes: int
-    _ends: set[bytes] = field(default_factory=set)  # what stands between observed_time and the tail
+    # What stands between observed_time and the tail, and the resource in it.
+    _ends: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
     _minutes: set[bytes] = field(default_factory=set)  # times up to their seconds
     _shapes: set[tuple[str, ...]] = field(default_factory=lambda: {_PLAIN, _TRACED})  # names of members
 
@@ -79,7 +80,7 @@ class Contents:
         missed = _too_deep(data, bounds)
         tail = self.tail_bytes + 1
         ends_at = [stop - tail for stop in bounds[1:]]
-        observed_at = self._observed_at(data, bounds, ends_at, missed)
+        observed_at, ends = self._observed_at(data, bounds, ends_at, missed)
         observed = [data[at : at + OBSERVED_BYTES] for at in observed_at]
         time_at = len('{"seq":,') + len(str(seq))
         times = [data[at + time_at : at + time_at + _TIME_BYTES] for at in bounds[:-1]]
@@ -98,21 +99,23 @@ class Contents:
             for row, each in enumerate(members)
             if row not in missed and name in (attributes := each["attributes"])
         ]
-        return Proven(self.notes, linked, sorted(missed), observed, phases)
+        return Proven(self.notes, linked, sorted(missed), observed, phases, members, times, ends, self._ends)
 
     def _observed_at(
         self, data: bytes, bounds: Sequence[int], ends_at: Sequence[int], missed: set[int]
-    ) -> Sequence[int]:
-        """Return where ``observed_time`` begins in each line; what stands behind it is known, or the line is missed."""
+    ) -> tuple[Sequence[int], Sequence[bytes]]:
+        """Return where ``observed_time`` begins in each line, and what is behind it: known, or the line is missed."""
         rfind, known = data.rfind, self._ends
         found = [rfind(OBSERVED, at, stop) for at, stop in zip(bounds, ends_at, strict=False)]
         ends = [data[at + OBSERVED_BYTES : stop] for at, stop in zip(found, ends_at, strict=True)]
-        if -1 in found or not known.issuperset(ends):
+        if -1 in found or not known.keys() >= set(ends):
+            if len(known) >= _MAX_KNOWN:  # not sooner: `Proven` looks up those of the block
+                known.clear()
             for row, end in enumerate(ends):
                 if found[row] < 0 or (end not in known and not self._learn(end)):
                     missed.add(row)
                     found[row] = ends_at[row]
-        return found
+        return found, ends
 
     def _learn(self, end: bytes) -> bool:
         """Remember what stands behind a time, if it may stand there."""
@@ -125,9 +128,7 @@ class Contents:
             check_optional(members)
         except MalformedLineError:
             return False
-        if len(self._ends) >= _MAX_KNOWN:
-            self._ends.clear()
-        self._ends.add(end)
+        self._ends[end] = members.get("resource", {})
         return True
 
     def _are_times(self, texts: Sequence[bytes], form: bytes) -> bool:

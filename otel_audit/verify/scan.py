@@ -14,6 +14,7 @@ from otel_audit.verify.finding import Kind
 from otel_audit.verify.judge import Judge, Verdict
 from otel_audit.verify.linked import Linked, Links
 from otel_audit.verify.notes import Notes
+from otel_audit.verify.onlooker import Onlooker, Seen
 from otel_audit.verify.region import Region, Unreadable
 from otel_audit.verify.run import Place, Run, line_hash
 from otel_audit.verify.seal import split_seal
@@ -48,6 +49,7 @@ class Scan:
         first_observed: ``observed_time`` of the first line that went the exact way.
         observed: Of the last line.
         progress: Told of bytes as they are read.
+        onlooker: Told of entries, if contents are looked at.
     """
 
     segments: tuple[Segment, ...]
@@ -67,6 +69,7 @@ class Scan:
     first_observed: str = ""
     observed: str = ""
     progress: Callable[[int], None] | None = None
+    onlooker: Onlooker | None = None
     _run: Run | None = None
     _before_region: Run | None = None  # the run that unreadable lines cut off
     _region: Unreadable | None = None
@@ -175,6 +178,8 @@ class Scan:
                 self._keep_anchors(hashes, first_seq, index, taken, number, at)
                 start = offset + linked.bounds[index]
                 self._extend(hashes[taken - 1], taken - index, number, at + index, start)
+                if self.onlooker is not None:
+                    self.onlooker.add(proven.seen(index, taken, first_seq + index))
                 index = taken
             if index < len(hashes):
                 # Not of the plain form: the exact way decides, and the loop goes on behind it.
@@ -240,6 +245,8 @@ class Scan:
             if linked and verdict.kind is None and observed < self.observed:
                 self.notes.clock(place, offset, verdict.seq, self.observed, observed)
             self.notes.entry(members, place, offset)
+            if self.onlooker is not None:
+                self.onlooker.add(Seen.of([members]))
         elif _is_marked(line):
             self.notes.entry(members, place, offset)
         self.observed = observed

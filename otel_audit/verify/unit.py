@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from otel_audit.verify.declared import Declared
 from otel_audit.verify.judge import Judge
 from otel_audit.verify.notes import Ended, Lifecycle, Note, Notes
+from otel_audit.verify.onlooker import Onlooker
 from otel_audit.verify.run import Place
 from otel_audit.verify.scan import Scan, Way
 from otel_audit.verify.segment import BLOCK_BYTES, Segment, line_start, read_blocks
@@ -66,6 +67,7 @@ class Part:
         intents: Those without outcome, as in `otel_audit.verify.notes.Notes`.
         outcomes: Likewise.
         ended: What became of the others, and the log's own entries.
+        seen: What an onlooker says of the unit.
     """
 
     lines: int
@@ -83,6 +85,7 @@ class Part:
     ended: Ended = field(default_factory=Ended)
     unknown_lifecycle: int = 0
     open_intents: int = 0
+    seen: object = None
 
 
 def units(segments: Sequence[Segment], start: Start, size: int = UNIT_BYTES) -> Iterator[Unit]:
@@ -96,8 +99,15 @@ def units(segments: Sequence[Segment], start: Start, size: int = UNIT_BYTES) -> 
 class Reader:
     """Reads units of one log, one after the other; what it learns of lines it keeps."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, onlooker: Onlooker | None = None) -> None:
+        """Begin.
+
+        Args:
+            terms: What the lines are held against.
+            onlooker: Told of all entries, if contents are looked at.
+        """
         self.terms = terms
+        self._onlooker = onlooker
         self._judge = Judge(terms.declared, terms.key)
         self._way: Way | None = None
 
@@ -118,7 +128,7 @@ class Reader:
         ended = Ended()
         notes = Notes(terms.now, part=ended)
         piece = replace(segment, size_bytes=end)
-        scan = Scan((piece,), self._judge, notes, terms.anchors, terms.chain_only)
+        scan = Scan((piece,), self._judge, notes, terms.anchors, terms.chain_only, onlooker=self._onlooker)
         way = self._way = self._way or scan.way()
         way.contents.notes = notes
         scan.begin()
@@ -127,7 +137,8 @@ class Reader:
             at = scan.block(block, 0, at, way)
             if not scan.is_one_run or len(notes.found) > _MAX_NOTES:
                 return None
-        return _part(scan, begin, ended)
+        part = _part(scan, begin, ended)
+        return part if self._onlooker is None else replace(part, seen=self._onlooker.part())
 
 
 def _part(scan: Scan, begin: int, ended: Ended) -> Part:

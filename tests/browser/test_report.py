@@ -19,6 +19,8 @@ from playwright.sync_api import Browser
 from otel_audit import verify_log
 from otel_audit.cli import main
 from otel_audit.inert import visible
+from otel_audit.report import summary as summary_module
+from otel_audit.report import tally as tally_module
 from otel_audit.verify import Finding
 from tests import logs
 from tests.browser.opened import Opened
@@ -266,6 +268,26 @@ class TestProof:
         for fragment in ("", "#actor=nobody", "#from=2030-01-01T00:00:00", "#result=success"):
             opened.open(page, fragment)
             assert opened.page.inner_text(".tile.failure .tile-value") == "5"
+
+    def test_numbers_that_are_not_exact_say_so(
+        self, tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where there are more names than are told apart, the page says so; else it says nothing of it."""
+        members = [
+            entry(seq, trace_id=f"{seq:032x}", span_id=f"{seq:016x}", trace_flags="01", attributes=attributes)
+            for seq in range(2, 30)
+            for attributes in [logs.attributes(seq, **{"audit.target.id": f"{seq}", "audit.target.type": "x"})]
+        ]
+        log = write_log(tmp_path, members)
+        opened.open(report(log))
+        assert "28 traces" in opened.page.inner_text(".tiles")
+        assert "or more" not in opened.page.inner_text(".tiles")
+        assert "too low" not in opened.page.inner_text("body")
+        for module in (summary_module, tally_module):
+            monkeypatch.setattr(module, "MOST_KEPT", 10)
+        opened.open(report(log))
+        assert "10 traces or more" in opened.page.inner_text(".tiles")
+        assert re.search(r"each number may be up to [1-9] too low", opened.page.inner_text(".card:has-text('Targets')"))
 
     def test_an_action_whose_outcome_is_not_carried(self, tmp_path: Path, opened: Opened) -> None:
         """An intent whose outcome stands in the log, but not in the page, has not "never ended"."""

@@ -20,10 +20,11 @@ import pytest
 from otel_audit import worker, workers
 from otel_audit.reader import verify_log
 from otel_audit.verify.declared import find_declaration
+from otel_audit.verify.onlooker import Seen, Watch
 from otel_audit.verify.report import VerifyReport
 from otel_audit.verify.segment import Segment
 from otel_audit.verify.start import Start
-from otel_audit.verify.unit import Terms
+from otel_audit.verify.unit import Reader, Terms
 from otel_audit.worker_limits import MIN_BYTES
 from tests import logs
 
@@ -46,6 +47,15 @@ IS_KILLED_AT_WORK: Final = (
     "answers = iter(range(1))\n"
     "send = worker.send\n"
     "worker.send = lambda *given: send(*given) if next(answers, None) is not None else os.kill(os.getpid(), 9)\n"
+    "worker.serve()"
+)
+IS_KILLED_AT_THE_END: Final = (
+    "import sys, os, signal; sys.path[:] = {!r}; from otel_audit import worker\n"
+    "receive = worker.receive\n"
+    "def received(stream):\n"
+    "    message = receive(stream)\n"
+    "    return message if message != worker.ENOUGH else os.kill(os.getpid(), 9)\n"
+    "worker.receive = received\n"
     "worker.serve()"
 )
 ANSWERS_NONSENSE: Final = "print('nonsense' * 100, flush=True); import sys; sys.stdin.read()"
@@ -134,6 +144,101 @@ def test_a_worker_that_fails_costs_nothing_but_time(log: Path, code: str, monkey
     report = verify_log(log, processes=2)
     assert report == verify_log(log, processes=1)
     assert [finding.kind for finding in report.findings] == ["edited"]
+
+
+class Counting:
+    """An onlooker."""
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+        self.unit: list[int] = []
+
+    def add(self, seen: Seen) -> None:
+        assert len(seen.members) == len(seen.seqs) == len(seen.times) == len(seen.resources)
+        self.unit += seen.seqs
+
+    def part(self) -> tuple[int, int]:
+        first, last = self.unit[0], self.unit[-1]
+        self.seqs += self.unit
+        self.unit = []
+        return first, last
+
+    def totals(self) -> list[int]:
+        return self.seqs
+
+
+class TestWatch:
+    """Onlookers in the workers."""
+
+    def test_is_told_of_each_entry_once(self, log: Path) -> None:
+        """All onlookers together see all entries, and say of each unit what there is, in the order of the log."""
+        segments, watch = segments_of(log), Watch(Counting)
+        terms = terms_of(segments)
+        assert workers.read_apart(segments, terms, Start(), (), 2, unit_bytes=20_000, watch=watch) is not None
+        assert watch.complete
+        assert len(watch.totals) == 2
+        assert sorted(seq for seqs in watch.totals for seq in seqs) == list(range(1, sum(COUNTS) + 1))
+        assert len(watch.parts) > len(COUNTS)
+        assert [first for first, _ in watch.parts] == [1, *(last + 1 for _, last in watch.parts[:-1])]
+        assert watch.parts[-1][1] == sum(COUNTS)
+
+    def test_is_told_of_resources(self) -> None:
+        """However many resources there are, each entry comes with its own."""
+        entries = [{**logs.entry(seq), "resource": {"process.pid": seq}} for seq in range(2, 2501)]
+        data = logs.join(list(logs.chain([logs.opened(), *entries])))
+        segment = Segment("a", "a", 1, len(data), lambda at, n: data[at : at + n])
+        pids: list[int] = []
+
+        class Resources(Counting):
+            def add(self, seen: Seen) -> None:
+                pids.extend(resource["process.pid"] for resource in seen.resources if "process.pid" in resource)
+                super().add(seen)
+
+        reader = Reader(terms_of([segment]), Resources())
+        assert reader.read(segment, 0, len(data)) is not None
+        assert pids[-2499:] == list(range(2, 2501))
+        assert reader._way is not None
+        assert len(reader._way.contents._ends) < 1500  # however many there are, memory stays bounded
+
+    @pytest.mark.parametrize("read_bytes", [1000, 3000, 1 << 16])
+    def test_is_told_of_each_entry_as_it_stands(self, read_bytes: int) -> None:
+        """Whichever way a line is checked, its entry comes with its own seq, time and resource."""
+        entries = [logs.opened(), *map(logs.entry, range(2, 200))]
+        for entry in entries[5::3]:
+            del entry["attributes"]["audit.action"]  # not of the plain form
+        for entry in entries[7::4]:
+            del entry["resource"]
+        data = logs.join(list(logs.chain(entries)))
+        segment = Segment("a", "a", 1, len(data), lambda at, n: data[at : at + min(n, read_bytes)])
+        rows: list[tuple[object, ...]] = []
+
+        class Rows(Counting):
+            def add(self, seen: Seen) -> None:
+                for members, seq, time, resource in zip(*seen, strict=True):
+                    rows.append((members["attributes"], seq, time, resource))
+                super().add(seen)
+
+        assert Reader(terms_of([segment]), Rows()).read(segment, 0, len(data)) is not None
+        assert rows == [(each["attributes"], each["seq"], each["time"], each.get("resource", {})) for each in entries]
+
+    def test_of_a_tampered_log_is_not_complete(self, log: Path) -> None:
+        """Where anything is out of the ordinary, what onlookers saw is not all."""
+        lines = log.read_bytes().split(b"\n")
+        log.write_bytes(b"\n".join([*lines[:300], lines[300].replace(b'"success"', b'"failure"'), *lines[301:]]))
+        segments, watch = segments_of(log), Watch(Counting)
+        terms = terms_of(segments)
+        assert workers.read_apart(segments, terms, Start(), (), 2, unit_bytes=20_000, watch=watch) is None
+        assert not watch.complete
+
+    @pytest.mark.parametrize("code", [IS_KILLED_AT_THE_END, IS_KILLED_AT_WORK], ids=["end", "work"])
+    def test_of_a_worker_that_fails_is_not_complete(
+        self, log: Path, code: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a worker is killed before it said what its onlooker saw, the others are not taken for all."""
+        monkeypatch.setattr(worker, "_CODE", code)
+        segments, watch = segments_of(log), Watch(Counting)
+        assert workers.read_apart(segments, terms_of(segments), Start(), (), 2, unit_bytes=20_000, watch=watch) is None
+        assert not watch.complete
 
 
 def test_workers_that_cannot_be_started_are_not_needed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

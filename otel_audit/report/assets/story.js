@@ -37,7 +37,7 @@ export class Story {
         {},
         el("div.card", {}, el("h3", {}, "Actors"), this.actors),
         el("div.card", {}, el("h3", {}, "What was done"), this.events),
-        listCard("Targets", summary.targets.map(([id, type, number]) => [id, type, number])),
+        listCard("Targets", summary.targets.map(([id, type, number]) => [id, type, number]), "None.", missed(summary.targets_missed)),
         listCard("Errors", summary.errors.map(([name, number]) => [name, "", number]), "No action failed with a named error."),
       ),
       el("div.grid", {}, this.openIntents(), this.losses(), this.writers()),
@@ -77,8 +77,8 @@ export class Story {
       "div.tiles",
       {},
       tile("period", span, period.first === "" ? "" : `${timeText(period.first)} to ${timeText(period.last)} UTC`, ".long"),
-      tile("actions", count(actions), `${plural(summary.entries, "entry", "entries")}, ${plural(traces, "trace")}`),
-      tile("actors", count(actors), services.length === 0 ? "" : `${plural(services.length, "service")}: ${shortened(services.map(([name]) => name || "(none)").join(", "), 60)}`),
+      tile("actions", count(actions), `${plural(summary.entries, "entry", "entries")}, ${traces < summary.most_told_apart ? plural(traces, "trace") : `${count(traces)} traces or more`}`),
+      tile("actors", actors < summary.most_told_apart ? count(actors) : `${count(actors)} or more`, services.length === 0 ? "" : `${plural(services.length, "service")}: ${shortened(services.map(([name]) => name || "(none)").join(", "), 60)}`),
       tile("failed", count(totals[1]), summary.errors.length > 0 ? shortened(summary.errors[0][0], 40) : "", totals[1] > 0 ? ".failure" : ""),
       tile("blocked", count(totals[2]), summary.decisions.map(([name, number]) => `${visible(name)} ${count(number)}`).join(", "), totals[2] > 0 ? ".blocked" : ""),
       tile("never ended", count(totals[4]), totals[4] > 0 ? "the log does not say how" : "every action has its outcome", totals[4] > 0 ? ".open" : ""),
@@ -141,11 +141,15 @@ function card(title, items, total, empty) {
   return el("div.card", {}, el("h3", {}, title), items.length > 0 ? el("ul.plain", {}, items) : el("p.quiet", {}, empty), rest);
 }
 
-function listCard(title, items, empty = "None.") {
+function missed(most) {
+  return most === 0 ? null : el("p.quiet", {}, `There are so many different ones that each number may be up to ${count(most)} too low.`);
+}
+
+function listCard(title, items, empty = "None.", note = null) {
   const rows = items.slice(0, MOST).map(([name, detail, number]) =>
     el("li.counted", {}, el("span", { title: visible(name).slice(0, 500) }, shortened(name, 44), detail === "" ? null : el("span.quiet", {}, ` ${shortened(detail, 24)}`)), el("b", {}, count(number))),
   );
-  return el("div.card", {}, el("h3", {}, title), rows.length > 0 ? el("ul.plain", {}, rows) : el("p.quiet", {}, empty));
+  return el("div.card", {}, el("h3", {}, title), rows.length > 0 ? el("ul.plain", {}, rows) : el("p.quiet", {}, empty), note);
 }
 
 function spanText(milliseconds) {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 
+from otel_audit.report import carried as carried_module
 from otel_audit.report.carried import Carried, carried
 from otel_audit.verify.segment import Segment
 from tests import logs
@@ -21,14 +24,21 @@ def segment(data: bytes, number: int = 1) -> Segment:
 def test_the_lines_that_are_wanted(seqs: set[int], proven: bool) -> None:
     """Each line comes with the place where it stands, whatever block and segment it is in."""
     segments = [segment(logs.join(LINES[:100])), segment(logs.join(LINES[100:]), 2)]
-    found = carried(segments, seqs, proven=proven)
+    found = list(chain.from_iterable(carried(segments, seqs, proven=proven)))
     assert found == [
         Carried((seq - 1) // 100, (seq - 1) % 100 + 1, LINES[seq - 1]) for seq in sorted(seqs) if seq <= 200
     ]
 
 
+def test_a_line_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that stand twice since the log was verified come once, in their order."""
+    monkeypatch.setattr(carried_module, "_BATCH", 1)
+    found = chain.from_iterable(carried([segment(logs.join([*LINES, *LINES]))], {100, 101, 102}, proven=True))
+    assert [line.line for line in found] == LINES[99:102]
+
+
 def test_a_log_that_was_changed_since() -> None:
     """Lines that are no longer as the verifier saw them are left out, and the others come all the same."""
     changed = [*LINES[:49], b"no line", *LINES[50:]]
-    found = carried([segment(logs.join(changed))], {49, 50, 51}, proven=True)
+    found = chain.from_iterable(carried([segment(logs.join(changed))], {49, 50, 51}, proven=True))
     assert [(line.line_number, line.line) for line in found] == [(49, LINES[48]), (51, LINES[50])]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from otel_audit.cli import main
-from otel_audit.report.page import SCRIPTS, script, write_page
+from otel_audit.report.page import SCRIPTS, pack, script, write_page
 from tests import logs
 
 HOSTILE = "</script><script>alert(1)</script><!-- {{script}} {{lines}} &lt; \u2028 ]]>"
@@ -52,7 +52,7 @@ class Elements(HTMLParser):
 def page(summary: dict[str, Any], title: str = "report", lines: bytes = b"") -> Elements:
     """Return the elements of a page."""
     file = io.BytesIO()
-    write_page(file, title, summary, [lines])
+    write_page(file, title, summary, pack([lines]))
     return Elements(file.getvalue().decode())
 
 

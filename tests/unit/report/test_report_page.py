@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 
 from otel_audit import parts as log_parts
+from otel_audit import workers
 from otel_audit.cli import main
+from otel_audit.cli import report as cli_report
+from otel_audit.report import counted as counted_module
 from otel_audit.report import stretch
 from otel_audit.report.carried import MAX_CARRIED_BYTES
 from otel_audit.report.report import DEFAULT_MAX_ENTRIES
@@ -48,6 +52,46 @@ def test_what_a_selection_tells_of(tmp_path: Path, capfd: pytest.CaptureFixture[
     ):
         assert main(["report", str(log), "-o", str(page), "--force", *options]) == 0
         assert capfd.readouterr().out == f"{page}: {said}\n"
+
+
+def test_a_log_is_counted_while_it_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What workers count is what is counted by itself, which is done where anything is out of the ordinary."""
+    mixed: list[dict[str, Any]] = [
+        *({"audit.phase": "intent"} for _ in range(2, 30)),
+        *({"audit.phase": "outcome", "audit.intent.id": logs.record_id(seq)} for seq in range(2, 29)),
+        {"audit.phase": "outcome", "audit.intent.id": logs.record_id(29), "audit.outcome": "failure"},
+        *({"audit.delegation": ["ana", "agent"], "audit.target.id": str(seq)} for seq in range(58, 90)),
+        {"audit.phase": "intent"},
+    ]
+    entries = [logs.opened(), *(logs.entry(seq, **attributes) for seq, attributes in enumerate(mixed, 2))]
+    log = tmp_path / "audit.jsonl"
+    lines = list(logs.chain(entries))
+    broken = [*lines[:40], lines[40].replace(b'"audit.', b'"other.', 1), *lines[41:]]
+    counted: list[bool] = []
+    plainly = counted_module.verify_and_count
+
+    def verify_and_count(*given: Any, **more: Any) -> Any:
+        report, found = plainly(*given, **more)
+        counted.append(found is not None)
+        return report, found
+
+    monkeypatch.setattr(cli_report, "verify_and_count", verify_and_count)
+    monkeypatch.setattr(workers, "MIN_BYTES", 1)
+    for data, status, quickly in ((lines, 0, True), (broken, 1, False)):
+        log.write_bytes(logs.join(data))
+        found = []
+        for count in (2, 1):
+            monkeypatch.setattr(workers, "processors", lambda count=count: count)
+            page = tmp_path / f"{count}.html"
+            assert main(["report", str(log), "-o", str(page), "--max-entries", "20"]) == status
+            text = page.read_text(encoding="utf-8")
+            [summary] = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+            found.append({name: value for name, value in json.loads(summary).items() if name != "made"})
+            page.unlink()
+        assert found[0] == found[1]
+        assert found[0]["entries"] == 90
+        assert counted == [quickly, False]
+        counted.clear()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
