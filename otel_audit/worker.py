@@ -118,7 +118,7 @@ def serve() -> None:
                     if task.turn is None:
                         answer = segment_sha256(opened[number])
                     else:
-                        answer = reader.read(opened[number], task.unit.start, task.unit.stop)
+                        answer = reader.read(opened[number], task.unit)
             except Exception:
                 answer = FAILURE
             send(to, answer)

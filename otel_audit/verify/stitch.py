@@ -109,7 +109,7 @@ def read_units(
     """Read a log from a place on, one unit after the other; None: something in it is out of the ordinary."""
     stitches, reader = Stitches(segments, terms, start, closed), Reader(terms)
     for unit in units(segments, start):
-        if not stitches.add(unit, reader.read(segments[unit.segment], unit.start, unit.stop)):
+        if not stitches.add(unit, reader.read(segments[unit.segment], unit)):
             return None
         if progress is not None:
             progress(unit.stop - unit.start)

@@ -108,18 +108,16 @@ class Reader:
         """
         self.terms = terms
         self._onlooker = onlooker
-        self._judge = Judge(terms.declared, terms.key)
         self._way: Way | None = None
 
-    def read(self, segment: Segment, start: int, stop: int) -> Part | None:
+    def read(self, segment: Segment, unit: Unit) -> Part | None:
         """Return what a unit is; None: something in it is out of the ordinary.
 
         Args:
             segment: The segment that it is a stretch of.
-            start: Where the unit begins; any byte.
-            stop: Where it ends.
+            unit: Begins and ends at any byte.
         """
-        begin, end = line_start(segment, start), line_start(segment, stop)
+        begin, end = line_start(segment, unit.start), line_start(segment, unit.stop)
         if begin is None or end is None:
             return None
         if begin >= end:
@@ -128,7 +126,8 @@ class Reader:
         ended = Ended()
         notes = Notes(terms.now, part=ended)
         piece = replace(segment, size_bytes=end)
-        scan = Scan((piece,), self._judge, notes, terms.anchors, terms.chain_only, onlooker=self._onlooker)
+        judge = Judge(_as_seen_from(unit.segment, terms.declared), terms.key)
+        scan = Scan((piece,), judge, notes, terms.anchors, terms.chain_only, onlooker=self._onlooker)
         way = self._way = self._way or scan.way()
         way.contents.notes = notes
         scan.begin()
@@ -139,6 +138,14 @@ class Reader:
                 return None
         part = _part(scan, begin, ended)
         return part if self._onlooker is None else replace(part, seen=self._onlooker.part())
+
+
+def _as_seen_from(segment: int, declared: Declared) -> Declared:
+    """Return the declaration with its place as it is where a segment counts as segment 0."""
+    if declared.place is None:
+        return declared
+    own, offset = declared.place
+    return replace(declared, place=(own - segment, offset))
 
 
 def _part(scan: Scan, begin: int, ended: Ended) -> Part:

@@ -213,7 +213,7 @@ def test_what_onlookers_see_adds_up(
     onlookers = [watch.onlooker() for _ in range(2)]
     readers = [Reader(terms, onlooker) for onlooker in onlookers]
     for unit in units([segment], Start(), unit_bytes):
-        part = data.draw(st.sampled_from(readers)).read(segment, unit.start, unit.stop)
+        part = data.draw(st.sampled_from(readers)).read(segment, unit)
         assert part is not None
         if part.lines:
             watch.parts.append(part.seen)

@@ -50,7 +50,7 @@ class Apart:
         """Read it."""
         stitches, reader = Stitches(self.segments, terms, start, self.checksums.digests), Reader(terms)
         for unit in self.units():
-            if not stitches.add(unit, reader.read(self.segments[unit.segment], unit.start, unit.stop)):
+            if not stitches.add(unit, reader.read(self.segments[unit.segment], unit)):
                 return None
         scan = stitches.scan
         for number, segment in enumerate(self.segments):

@@ -24,7 +24,7 @@ from otel_audit.verify.onlooker import Seen, Watch
 from otel_audit.verify.report import VerifyReport
 from otel_audit.verify.segment import Segment
 from otel_audit.verify.start import Start
-from otel_audit.verify.unit import Reader, Terms
+from otel_audit.verify.unit import Reader, Terms, Unit
 from otel_audit.worker_limits import MIN_BYTES
 from tests import logs
 
@@ -114,6 +114,37 @@ class TestReport:
         assert reports[0] == reports[1]
         assert reports[0].intact
 
+    @pytest.mark.parametrize(
+        ("change", "kind"),
+        [
+            ({"audit.stream.id": "another"}, "inserted"),
+            ({"audit.format.version": "2"}, "downgraded"),
+            ({"audit.integrity.mode": "hash"}, "downgraded"),
+            ({"audit.key.id": "another"}, "downgraded"),
+        ],
+    )
+    @pytest.mark.parametrize("empty", [False, True], ids=["", "behind an empty segment"])
+    def test_of_a_later_declaration_is_exact(
+        self, tmp_path: Path, change: dict[str, str], kind: str, empty: bool
+    ) -> None:
+        """A later ``opened`` that declares otherwise is told, whichever segment it begins and whoever reads it."""
+        segments = logs.segments((40, 40, 40))
+        opened, *others = [json.loads(line) for line in segments[2]]
+        opened["attributes"] |= change
+        members = [{k: v for k, v in each.items() if k not in ("prev_hash", "hash")} for each in (opened, *others)]
+        segments[2] = list(logs.chain(members, logs.hash_of(segments[1][-1])))
+        for name, lines in zip(logs.names_of(3), segments, strict=True):
+            (tmp_path / name).write_bytes(logs.join(lines))
+        if empty:
+            (tmp_path / "audit.jsonl").write_bytes(b"")
+        path = tmp_path / "audit.jsonl"
+        one, two = (verify_log(path, processes=count) for count in (1, 2))
+        assert one == two
+        assert kind in [finding.kind for finding in one.findings]
+        if not empty:
+            for seq in (5, 50, 80, 81):
+                assert [each.kind for each in verify_log(path, since_seq=seq).errors] == [kind]
+
     @pytest.mark.parametrize("name", TAMPERED)
     def test_of_a_tampered_log_is_exact(self, name: str) -> None:
         """Whatever was done to a log, two processes say what one says."""
@@ -195,7 +226,7 @@ class TestWatch:
                 super().add(seen)
 
         reader = Reader(terms_of([segment]), Resources())
-        assert reader.read(segment, 0, len(data)) is not None
+        assert reader.read(segment, Unit(0, 0, len(data))) is not None
         assert pids[-2499:] == list(range(2, 2501))
         assert reader._way is not None
         assert len(reader._way.contents._ends) < 1500  # however many there are, memory stays bounded
@@ -218,7 +249,7 @@ class TestWatch:
                     rows.append((members["attributes"], seq, time, resource))
                 super().add(seen)
 
-        assert Reader(terms_of([segment]), Rows()).read(segment, 0, len(data)) is not None
+        assert Reader(terms_of([segment]), Rows()).read(segment, Unit(0, 0, len(data))) is not None
         assert rows == [(each["attributes"], each["seq"], each["time"], each.get("resource", {})) for each in entries]
 
     def test_of_a_tampered_log_is_not_complete(self, log: Path) -> None:

@@ -32,7 +32,7 @@ def test_an_action_whose_ends_different_workers_see() -> None:
     onlookers = [watch.onlooker(), watch.onlooker()]
     readers = [Reader(terms, onlooker) for onlooker in onlookers]
     for index, unit in enumerate(units([segment], Start(), len(data) // 2)):
-        part = readers[index % 2].read(segment, unit.start, unit.stop)
+        part = readers[index % 2].read(segment, unit)
         assert part is not None
         if part.lines:
             watch.parts.append(part.seen)
