@@ -111,7 +111,7 @@ def read_apart(
                     return None
                 else:
                     if watch is not None and answer is not None and answer.lines:
-                        watch.parts.append(answer.seen)
+                        watch.join(answer.seen)
                     if progress is not None:
                         progress(task.unit.stop - task.unit.start)
             if watch is not None:

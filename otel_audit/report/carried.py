@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from otel_audit.errors import AuditVerifyError
 from otel_audit.verify.segment import Segment, read_blocks
 
 MAX_CARRIED_BYTES: Final = 256 << 20
@@ -38,10 +39,13 @@ def carried(segments: Sequence[Segment], seqs: Collection[int], *, proven: bool)
         segments: The log, open.
         seqs: Of the lines that are wanted.
         proven: The verifier found each line to follow the one before.
+
+    Raises:
+        AuditVerifyError: A proven line is no longer there.
     """
     found: dict[int, Carried] = {}
     ordered, wanted = sorted(seqs), frozenset(seqs)
-    room, latest = MAX_CARRIED_BYTES, 0
+    room, latest, given = MAX_CARRIED_BYTES, 0, 0
     for index, segment in enumerate(segments):
         number = 1
         for block in read_blocks(segment):
@@ -58,9 +62,12 @@ def carried(segments: Sequence[Segment], seqs: Collection[int], *, proven: bool)
             number += count
             if proven and len(found) >= _BATCH:
                 yield list(found.values())
-                latest = max(found)
+                latest, given = max(found), given + len(found)
                 found.clear()
+    count = len(found) + given
     yield [found[seq] for seq in ordered if seq in found]
+    if proven and room > 0 and count < len(wanted):
+        raise AuditVerifyError(f"{segments[0].path}: it was changed while the report was made")
 
 
 def _following(data: bytes, ordered: Sequence[int]) -> tuple[int, list[Found]]:

@@ -15,7 +15,7 @@ from otel_audit.log_files import find_log
 from otel_audit.report.stretch import timeline_of
 from otel_audit.report.tally import Tally
 from otel_audit.report.timeline import Timeline
-from otel_audit.report.totals import MOST_LISTED, Totals
+from otel_audit.report.totals import MOST_LISTED, Pending, Totals
 from otel_audit.verification import Question, verify_files
 from otel_audit.verify import VerifyReport
 from otel_audit.verify.anchors import parse_anchor
@@ -44,7 +44,7 @@ def verify_and_count(
     log = find_log(path)
     with contextlib.ExitStack() as stack:
         steps = timeline_of(log.open(stack, patient=False))
-    watch = Watch(partial(Tally, steps))
+    counting = Counting(steps)
     question = Question(
         key=None if hmac_key_file is None else read_key(hmac_key_file, AuditVerifyError),
         anchors=[parse_anchor(anchor) for anchor in anchors],
@@ -52,19 +52,31 @@ def verify_and_count(
         chain_only=False,
         processes=None,
         progress=progress,
-        watch=watch,
+        watch=counting.watch,
     )
     report = verify_files(log, question)
-    return report, Counted(together(watch, steps), steps) if watch.complete else None
+    return report, Counted(counting.totals(), steps) if counting.watch.complete else None
 
 
-def together(watch: Watch, steps: Timeline) -> Totals:
-    """Return what all onlookers saw."""
-    totals = Totals(steps.bins)
-    for each in watch.totals:
-        totals.add(each)
-    events = [event for each in watch.totals for event in each.log_events]
-    totals.log_events = sorted(events, key=attrgetter("seq"))[:MOST_LISTED]
-    for part in watch.parts:
-        totals.seqs += totals.pending.add(part)
-    return totals
+class Counting:
+    """What all onlookers count together. Memory grows with the actions under way, as the verifier's does.
+
+    Attributes:
+        watch: What the verifier is given.
+    """
+
+    def __init__(self, steps: Timeline) -> None:
+        self.watch = Watch(partial(Tally, steps), self._join)
+        self._totals = Totals(steps.bins)
+
+    def _join(self, part: Pending) -> None:
+        self._totals.seqs += self._totals.pending.add(part)
+
+    def totals(self) -> Totals:
+        """Return what the whole log adds up to; to be called once, where the watch is complete."""
+        totals = self._totals
+        for each in self.watch.totals:
+            totals.add(each)
+        events = [event for each in self.watch.totals for event in each.log_events]
+        totals.log_events = sorted(events, key=attrgetter("seq"))[:MOST_LISTED]
+        return totals

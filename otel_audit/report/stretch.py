@@ -54,7 +54,7 @@ def open_again(report: VerifyReport, stack: contextlib.ExitStack) -> list[Segmen
         AuditVerifyError: The log can no longer be read, or has become shorter.
     """
     sizes = {summary.path: summary.size_bytes for summary in report.segments}
-    segments = []
+    segments: list[Segment] = []
     for segment in find_log(report.path).open(stack, patient=False):
         size = sizes.get(segment.path)
         if size is None:
@@ -62,6 +62,9 @@ def open_again(report: VerifyReport, stack: contextlib.ExitStack) -> list[Segmen
         if segment.size_bytes < size:
             raise AuditVerifyError(f"{segment.path}: it became shorter while the report was made")
         segments.append(replace(segment, size_bytes=size))
+    if len(segments) < len(sizes):
+        gone = sizes.keys() - {segment.path for segment in segments}
+        raise AuditVerifyError(f"{min(gone)}: it was removed while the report was made")
     return segments
 
 

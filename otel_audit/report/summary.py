@@ -61,6 +61,7 @@ def summarize(tally: Totals, timeline: Timeline, verification: Mapping[str, Any]
         "flows": [[*key, count] for key, count in sorted(flows.items())],
         "targets": [[*_target(key), count] for key, count in _most(tally.targets)],
         "targets_missed": tally.targets_missed,
+        "together": sum(count for flow, count in tally.flows.items() if OTHERS in flow[:3]),
         "services": _most(tally.services),
         "decisions": _most(tally.decisions),
         "errors": _most(tally.errors),

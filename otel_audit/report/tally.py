@@ -1,6 +1,6 @@
 """The entries of a stretch, counted, a block of them at a time.
 
-Most entries differ from others in little: what they have in common (`_Sort`) is looked at once.
+Most entries differ from others in little: what they have in common is looked at once (`otel_audit.report.sorts`).
 """
 
 from __future__ import annotations
@@ -8,54 +8,20 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
 
 from otel_audit import semconv
+from otel_audit.report.sorts import Key, Sort, Sorts
 from otel_audit.report.timeline import Timeline
 from otel_audit.report.totals import MOST_KEPT, MOST_LISTED, NUL, OTHERS, REPLACED, Flow, LogEvent, Pending, Totals
 from otel_audit.verify.onlooker import Seen
 
 T = TypeVar("T")
 
-_MOST_NAMES: Final = 400  # of actors, of events, of principals: beyond that they are counted together
-_MOST_SORTS: Final = 20_000
-_OUTCOMES: Final = frozenset({"success", "failure"})
-_DECISIONS: Final = frozenset({"allow", "block", "error", "override"})
 _TARGET_ID, _TARGET_TYPE = semconv.AUDIT_TARGET_ID, semconv.AUDIT_TARGET_TYPE
 _TEXT_OR_NONE: Final = frozenset({str, type(None)})
-
-Key = tuple[str, str | None, str | None, str | None, str | None, str | None]
-"""Event name, actor, outcome, phase, decision, service; what is no text in an entry is None."""
-
-
-@dataclass(slots=True, eq=False)
-class _Sort:
-    """What many entries have in common.
-
-    Attributes:
-        actor: As it stands in the entry.
-        name: As it is counted: `OTHERS` where there are too many. Likewise ``event``.
-        is_troubled: An assessor looks at these first.
-        is_plain: Nothing is left to be looked at in an entry once it was counted.
-        steps: Actions so far, by step of the timeline.
-        delegated: How many of them were done for somebody else.
-    """
-
-    actor: str
-    name: str
-    event: str
-    result: str
-    is_intent: bool
-    is_outcome: bool
-    is_troubled: bool
-    is_plain: bool
-    decision: str | None
-    service: str
-    steps: list[int]
-    delegated: int = 0
 
 
 class Tally:
@@ -68,14 +34,13 @@ class Tally:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._totals = Totals(timeline.bins)
-        self._sorts: dict[tuple[object, ...], _Sort] = {}
+        self._sorts = Sorts(timeline.bins)
         self._step = 0
-        self._in_step: Counter[_Sort] = Counter()  # entries of one step
+        self._in_step: Counter[Sort] = Counter()  # entries of one step
         self._principals: dict[str, str] = {}
-        self._delegated: Counter[tuple[_Sort, str]] = Counter()  # by principal
-        self._intents: dict[str, tuple[int, _Sort, str | None, int]] = {}  # with its seq, principal and step
+        self._delegated: Counter[tuple[Sort, str]] = Counter()  # by principal
+        self._intents: dict[str, tuple[int, Sort, str | None, int]] = {}  # with its seq, principal and step
         self._strays: dict[str, bool] = {}
-        self._names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
 
     def add(self, seen: Seen) -> None:
         """Count entries."""
@@ -89,8 +54,7 @@ class Tally:
         if any(name.startswith(semconv.LOG_EVENT_PREFIX) for name in {key[0] for key in keys}):
             seen = self._without_log_events(seen)
             keys = _keys(seen)
-        known = self._sorts.get
-        sorts = [known(key) or self._sort(key) for key in keys]
+        sorts = self._sorts.of(keys)
         step = self._timeline.bin(first)
         if step == self._timeline.bin(last):
             steps = [step] * len(sorts)
@@ -109,6 +73,10 @@ class Tally:
         for place, sort in enumerate(sorts):
             if not sort.is_plain:
                 self._look(sort, attributes[place], seen.seqs[place], steps[place])
+        if self._sorts.are_too_many:
+            self._end_step()
+            self._end_delegated()
+            self._sorts.put_rare_together()
 
     def part(self) -> Pending:
         """Return, and forget, the intents and outcomes so far that found no other."""
@@ -126,7 +94,8 @@ class Tally:
         self._end_step()
         self._end_delegated()
         totals.pending = self.part()
-        for sort in self._sorts.values():
+        totals.actors = self._sorts.actors
+        for sort in self._sorts:
             count = sum(sort.steps)
             if not count:
                 continue
@@ -134,7 +103,7 @@ class Tally:
             _count(totals.services, sort.service, count)
             if sort.decision is not None:
                 _count(totals.decisions, sort.decision, count)
-            cell = sort.name, sort.event, sort.result
+            cell = sort.actor, sort.event, sort.result
             own = totals.cells.get(cell)
             totals.cells[cell] = sort.steps if own is None else list(map(operator.add, own, sort.steps))
             if count > sort.delegated:
@@ -157,7 +126,7 @@ class Tally:
                 self._keep(seq)
         return Seen(*zip(*others, strict=True)) if others else Seen((), (), (), ())
 
-    def _count(self, step: int, sorts: Iterable[_Sort]) -> None:
+    def _count(self, step: int, sorts: Iterable[Sort]) -> None:
         if step != self._step:
             self._end_step()
             self._step = step
@@ -169,7 +138,7 @@ class Tally:
                 sort.steps[self._step] += count
         self._in_step.clear()
 
-    def _delegate(self, sorts: Sequence[_Sort], attributes: Sequence[Mapping[str, Any]]) -> None:
+    def _delegate(self, sorts: Sequence[Sort], attributes: Sequence[Mapping[str, Any]]) -> None:
         """Count the actions that were done for somebody."""
         if len(self._delegated) >= MOST_KEPT:
             self._end_delegated()
@@ -198,73 +167,29 @@ class Tally:
         totals.targets = Counter({target: count for target, count in totals.targets.items() if count > least})
         totals.targets_missed += least
 
-    def _sort(self, key: Key) -> _Sort:
-        """Return the sort of entries that were not seen before."""
-        event, actor, outcome, phase, decision, service = key
-        actor = actor or ""
-        if len(self._totals.actors) < MOST_KEPT:
-            self._totals.actors.add(actor)
-        decision = decision if decision in _DECISIONS else None
-        result = outcome if outcome in _OUTCOMES else "unknown"
-        if phase == "intent":
-            result = "open"
-        elif decision == "block":
-            result = "blocked"
-        short: tuple[object, ...] = key
-        if len(self._sorts) >= _MOST_SORTS:  # however many there are, memory stays bounded
-            event = actor = service = OTHERS
-            short = result, phase == "outcome", decision
-        sort = self._sorts.get(short)
-        if sort is None:
-            is_troubled = result in ("failure", "blocked")
-            sort = self._sorts[short] = _Sort(
-                actor=actor,
-                name=self._known(1, actor),
-                event=self._known(2, event),
-                result=result,
-                is_intent=phase == "intent",
-                is_outcome=phase == "outcome",
-                is_troubled=is_troubled,
-                is_plain=phase not in ("intent", "outcome") and not is_troubled,
-                decision=decision,
-                service=service or "",
-                steps=[0] * self._timeline.bins,
-            )
-        return sort
-
-    def _flow(self, sort: _Sort, principal: str | None) -> Flow:
-        principal = self._known(0, sort.actor if principal is None else principal)
-        flow = principal, sort.name, sort.event, sort.result
+    def _flow(self, sort: Sort, principal: str | None) -> Flow:
+        flow = sort.actor if principal is None else principal, sort.actor, sort.event, sort.result
         is_kept = len(self._totals.flows) < MOST_KEPT or flow in self._totals.flows
         return flow if is_kept else (OTHERS, OTHERS, OTHERS, sort.result)
 
-    def _look(self, sort: _Sort, attributes: Mapping[str, Any], seq: int, step: int) -> None:
+    def _look(self, sort: Sort, attributes: Mapping[str, Any], seq: int, step: int) -> None:
         """Take what matters of an entry by itself."""
         get = attributes.get
         if sort.is_intent:
             record_id = get(semconv.AUDIT_RECORD_ID)
-            if type(record_id) is str and len(self._intents) < MOST_KEPT:
+            if type(record_id) is str and record_id not in self._intents:  # of two copies the first is the entry
                 self._intents[record_id] = seq, sort, _principal(get(semconv.AUDIT_DELEGATION)), step
             return
         if sort.is_outcome and type(intent_id := get(semconv.AUDIT_INTENT_ID)) is str:
             intent = self._intents.pop(intent_id, None)
             if intent is None:
-                if len(self._strays) < MOST_KEPT:
-                    self._strays.setdefault(intent_id, sort.is_troubled)  # the first of several counts
+                self._strays.setdefault(intent_id, sort.is_troubled)  # the first of several counts
             elif sort.is_troubled:
                 self._keep(intent[0])
         if sort.is_troubled:
             self._keep(seq)
             if type(error := get(semconv.ERROR_TYPE)) is str:
                 _count(self._totals.errors, error)
-
-    def _known(self, which: int, name: str) -> str:
-        names = self._names[which]
-        if name not in names:
-            if len(names) >= _MOST_NAMES:
-                return OTHERS
-            names.add(name)
-        return name
 
     def _keep(self, seq: int) -> None:
         if len(self._totals.seqs) < MOST_KEPT:
@@ -293,7 +218,7 @@ def _principal(delegation: object) -> str | None:
     return str(delegation[0]) if type(delegation) is list and delegation else None
 
 
-def _targets(sorts: Sequence[_Sort], attributes: Sequence[Mapping[str, Any]]) -> list[str]:
+def _targets(sorts: Sequence[Sort], attributes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the targets of actions, as `Totals` has them."""
     return [
         f"{kind if type(kind) is str and NUL not in kind else _readable(kind)}{NUL}{target}"

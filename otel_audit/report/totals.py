@@ -54,7 +54,7 @@ class Pending:
 
     Attributes:
         intents: Those that wait for their outcome: record id to ``seq``, flow and step.
-        strays: Outcomes of intents that stand before the stretch: intent id to whether it matters.
+        strays: Outcomes that found no intent before them: intent id to whether it matters.
     """
 
     intents: dict[str, tuple[int, Flow, int]] = field(default_factory=dict)
@@ -65,9 +65,12 @@ class Pending:
         found = []
         for intent_id, matters in behind.strays.items():
             intent = self.intents.pop(intent_id, None)
-            if intent is not None and matters:
+            if intent is None:
+                self.strays.setdefault(intent_id, matters)
+            elif matters:
                 found.append(intent[0])
-        self.intents |= behind.intents
+        for record_id, intent in behind.intents.items():
+            self.intents.setdefault(record_id, intent)  # of two copies the first is the entry
         return found
 
 
@@ -132,9 +135,9 @@ class Totals:
         Args:
             unfinished: Those that are open in the whole log, where only a part of it was counted.
         """
-        for seq, flow, step in self.pending.intents.values():
-            if unfinished is not None and seq not in unfinished:
-                continue  # its outcome is in another part
+        for record_id, (seq, flow, step) in self.pending.intents.items():
+            if record_id in self.pending.strays if unfinished is None else seq not in unfinished:
+                continue  # its outcome came before it; its outcome is in another part
             self.open_seqs.append(seq)
             self.cells.setdefault(flow[1:], [0] * self.bins)[step] += 1
             self.flows[flow] = self.flows.get(flow, 0) + 1

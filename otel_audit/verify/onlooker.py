@@ -57,12 +57,12 @@ class Watch:
 
     Attributes:
         onlooker: Makes one.
-        parts: What each said of each unit, in the order of the log.
+        join: Takes what one said of a unit, in the order of the log.
         totals: What each said at the end, in no order.
         complete: They were told of all entries of the log. If not, the others mean nothing.
     """
 
     onlooker: Callable[[], Onlooker]
-    parts: list[Any] = field(default_factory=list)
+    join: Callable[[Any], None]
     totals: list[Any] = field(default_factory=list)
     complete: bool = False

@@ -7,7 +7,6 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from hypothesis import strategies as st
 from otel_audit import parts
 from otel_audit.entry import parse_entry
 from otel_audit.reader import verify_log
-from otel_audit.report import stretch
+from otel_audit.report import sorts, stretch
 from otel_audit.report import tally as tally_module
-from otel_audit.report.counted import together
+from otel_audit.report.counted import Counting
 from otel_audit.report.stretch import Reading, count_log, open_again
 from otel_audit.report.summary import summarize
 from otel_audit.report.tally import Tally
@@ -28,7 +27,7 @@ from otel_audit.report.timeline import timeline
 from otel_audit.report.totals import LogEvent, Totals
 from otel_audit.selection import Selection
 from otel_audit.verify.declared import find_declaration
-from otel_audit.verify.onlooker import Seen, Watch
+from otel_audit.verify.onlooker import Seen
 from otel_audit.verify.segment import Segment
 from otel_audit.verify.start import Start
 from otel_audit.verify.unit import Reader, Terms, units
@@ -120,7 +119,7 @@ def count_plainly(entries: Sequence[dict[str, Any]]) -> Totals:
             totals.traces.add(entry["trace_id"])
         if phase == "intent":
             if isinstance(attributes.get("audit.record.id"), str):
-                totals.pending.intents[attributes["audit.record.id"]] = seq, flow, step
+                totals.pending.intents.setdefault(attributes["audit.record.id"], (seq, flow, step))
             continue
         add(flow, step)
         service = text(entry.get("resource", {}).get("service.name"))
@@ -133,7 +132,9 @@ def count_plainly(entries: Sequence[dict[str, Any]]) -> Totals:
         troubled = result in ("failure", "blocked")
         if phase == "outcome" and isinstance(attributes.get("audit.intent.id"), str):
             intent = totals.pending.intents.pop(attributes["audit.intent.id"], None)
-            if intent is not None and troubled:
+            if intent is None:
+                totals.pending.strays[attributes["audit.intent.id"]] = False
+            elif troubled:
                 totals.seqs.append(intent[0])
         if troubled:
             totals.seqs.append(seq)
@@ -145,8 +146,8 @@ def count_plainly(entries: Sequence[dict[str, Any]]) -> Totals:
 def assert_same(found: Totals, plain: Totals) -> None:
     """Hold totals, and what a page says of them, against those of the plain count."""
     for totals in (found, plain):
-        totals.pending.strays.clear()
         totals.finish()
+        totals.pending.strays.clear()
         totals.seqs.sort()
         totals.open_seqs.sort()
     assert found == plain
@@ -209,16 +210,17 @@ def test_what_onlookers_see_adds_up(
     text = logs.join(list(logs.chain(entries)))
     segment = Segment("a.jsonl", "a.jsonl", 1, len(text), lambda at, n: text[at : at + min(n, read_bytes)])
     terms = Terms(find_declaration([segment])[1], None, (), chain_only=False, now=None)
-    watch = Watch(partial(Tally, TIMELINE))
+    counting = Counting(TIMELINE)
+    watch = counting.watch
     onlookers = [watch.onlooker() for _ in range(2)]
     readers = [Reader(terms, onlooker) for onlooker in onlookers]
     for unit in units([segment], Start(), unit_bytes):
         part = data.draw(st.sampled_from(readers)).read(segment, unit)
         assert part is not None
         if part.lines:
-            watch.parts.append(part.seen)
+            watch.join(part.seen)
     watch.totals += [onlooker.totals() for onlooker in onlookers]
-    assert_same(together(watch, TIMELINE), count_plainly([json.loads(line) for line in text.splitlines()]))
+    assert_same(counting.totals(), count_plainly([json.loads(line) for line in text.splitlines()]))
 
 
 @given(st.lists(st.integers(0, 30), max_size=300), st.integers(1, 20), st.data())
@@ -238,3 +240,29 @@ def test_rare_targets_are_forgotten(targets: list[int], most: int, data: st.Data
             found.add(totals)
     for name, count in Counter(targets).items():
         assert 0 <= count - found.targets[f"x\0{name}"] <= found.targets_missed
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 3), max_size=200), st.integers(3, 20), st.integers(1, 30))
+def test_rare_sorts_are_put_together(actions: list[tuple[int, int, int]], most: int, block: int) -> None:
+    """However few sorts are told apart, each action counts once, and it is said of how many no actor is told."""
+    entries = [
+        {**logs.entry(seq, f"event {event}"), "attributes": {"audit.actor.id": str(actor), "audit.outcome": outcome}}
+        for seq, (actor, event, kind) in enumerate(actions, 2)
+        for outcome in [("success", "failure", "unknown", f"odd {kind}")[kind % 4]]
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sorts, "MOST_SORTS", most)
+        tally = Tally(TIMELINE)
+        for at in range(0, len(entries), block):
+            tally.add(Seen.of(entries[at : at + block]))
+        totals = tally.totals()
+    assert totals.actions == len(actions) == sum(totals.flows.values()) == sum(map(sum, totals.cells.values()))
+    told: Counter[str] = Counter()
+    for (_, actor, _, _), count in totals.flows.items():
+        told[actor] += count
+    wanted = Counter(str(actor) for actor, _, _ in actions)
+    assert all(told[actor] <= count for actor, count in wanted.items())
+    missing = sum(count - told[actor] for actor, count in wanted.items())
+    assert summarize(totals, TIMELINE, VERIFICATION)["together"] == missing
+    failed = sum(kind % 4 == 1 for *_, kind in actions)
+    assert sum(count for flow, count in totals.flows.items() if flow[3] == "failure") == failed

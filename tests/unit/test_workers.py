@@ -203,15 +203,16 @@ class TestWatch:
 
     def test_is_told_of_each_entry_once(self, log: Path) -> None:
         """All onlookers together see all entries, and say of each unit what there is, in the order of the log."""
-        segments, watch = segments_of(log), Watch(Counting)
+        parts: list[tuple[int, int]] = []
+        segments, watch = segments_of(log), Watch(Counting, parts.append)
         terms = terms_of(segments)
         assert workers.read_apart(segments, terms, Start(), (), 2, unit_bytes=20_000, watch=watch) is not None
         assert watch.complete
         assert len(watch.totals) == 2
         assert sorted(seq for seqs in watch.totals for seq in seqs) == list(range(1, sum(COUNTS) + 1))
-        assert len(watch.parts) > len(COUNTS)
-        assert [first for first, _ in watch.parts] == [1, *(last + 1 for _, last in watch.parts[:-1])]
-        assert watch.parts[-1][1] == sum(COUNTS)
+        assert len(parts) > len(COUNTS)
+        assert [first for first, _ in parts] == [1, *(last + 1 for _, last in parts[:-1])]
+        assert parts[-1][1] == sum(COUNTS)
 
     def test_is_told_of_resources(self) -> None:
         """However many resources there are, each entry comes with its own."""
@@ -256,7 +257,7 @@ class TestWatch:
         """Where anything is out of the ordinary, what onlookers saw is not all."""
         lines = log.read_bytes().split(b"\n")
         log.write_bytes(b"\n".join([*lines[:300], lines[300].replace(b'"success"', b'"failure"'), *lines[301:]]))
-        segments, watch = segments_of(log), Watch(Counting)
+        segments, watch = segments_of(log), Watch(Counting, lambda _: None)
         terms = terms_of(segments)
         assert workers.read_apart(segments, terms, Start(), (), 2, unit_bytes=20_000, watch=watch) is None
         assert not watch.complete
@@ -267,7 +268,7 @@ class TestWatch:
     ) -> None:
         """Where a worker is killed before it said what its onlooker saw, the others are not taken for all."""
         monkeypatch.setattr(worker, "_CODE", code)
-        segments, watch = segments_of(log), Watch(Counting)
+        segments, watch = segments_of(log), Watch(Counting, lambda _: None)
         assert workers.read_apart(segments, terms_of(segments), Start(), (), 2, unit_bytes=20_000, watch=watch) is None
         assert not watch.complete
 

@@ -35,7 +35,7 @@ export class Story {
       el(
         "div.grid",
         {},
-        el("div.card", {}, el("h3", {}, "Actors"), this.actors),
+        el("div.card", {}, el("h3", {}, "Actors"), this.actors, together(summary.together)),
         el("div.card", {}, el("h3", {}, "What was done"), this.events),
         listCard("Targets", summary.targets.map(([id, type, number]) => [id, type, number]), "None.", missed(summary.targets_missed)),
         listCard("Errors", summary.errors.map(([name, number]) => [name, "", number]), "No action failed with a named error."),
@@ -139,6 +139,10 @@ function card(title, items, total, empty) {
   const left = total - items.length;
   const rest = left > 0 ? [el("p.quiet", {}, `and ${count(left)} more`)] : [];
   return el("div.card", {}, el("h3", {}, title), items.length > 0 ? el("ul.plain", {}, items) : el("p.quiet", {}, empty), rest);
+}
+
+function together(number) {
+  return number === 0 ? null : el("p.quiet", {}, `There are so many different actors and kinds of action that ${plural(number, "action")} stand under (others), whoever did them.`);
 }
 
 function missed(most) {

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from otel_audit.report.counted import together
-from otel_audit.report.tally import Tally
+from otel_audit.report.counted import Counting
 from otel_audit.report.timeline import timeline
 from otel_audit.verify.declared import find_declaration
-from otel_audit.verify.onlooker import Watch
 from otel_audit.verify.segment import Segment
 from otel_audit.verify.start import Start
 from otel_audit.verify.unit import Reader, Terms, units
@@ -28,16 +24,17 @@ def test_an_action_whose_ends_different_workers_see() -> None:
     data = logs.join(list(logs.chain(entries)))
     segment = Segment("a", "a", 1, len(data), lambda at, n: data[at : at + n])
     terms = Terms(find_declaration([segment])[1], None, (), chain_only=False, now=None)
-    watch = Watch(partial(Tally, TIMELINE))
+    counting = Counting(TIMELINE)
+    watch = counting.watch
     onlookers = [watch.onlooker(), watch.onlooker()]
     readers = [Reader(terms, onlooker) for onlooker in onlookers]
     for index, unit in enumerate(units([segment], Start(), len(data) // 2)):
         part = readers[index % 2].read(segment, unit)
         assert part is not None
         if part.lines:
-            watch.parts.append(part.seen)
+            watch.join(part.seen)
     watch.totals += [onlooker.totals() for onlooker in onlookers]
-    totals = together(watch, TIMELINE)
+    totals = counting.totals()
     totals.finish()
     assert (totals.entries, totals.actions) == (20, 10)
     assert sorted(totals.seqs) == list(range(2, 21))

@@ -55,3 +55,13 @@ def test_a_process_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(parts, "_reopened", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(AuditVerifyError, match="was killed"):
         count(tmp_path, [])
+
+
+def test_a_segment_that_is_removed(tmp_path: Path) -> None:
+    """Where a verified file is gone when the page is made, that is an error: its entries would be missing."""
+    for name, lines in zip(logs.names_of(3), logs.segments(COUNTS), strict=True):
+        (tmp_path / name).write_bytes(logs.join(lines))
+    report = verify_log(tmp_path)
+    (tmp_path / logs.names_of(3)[1]).unlink()
+    with contextlib.ExitStack() as stack, pytest.raises(AuditVerifyError, match="000002.jsonl: it was removed"):
+        open_again(report, stack)

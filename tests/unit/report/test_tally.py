@@ -2,6 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from otel_audit.report import sorts
+from otel_audit.report import tally as tally_module
+from otel_audit.report.summary import summarize
 from otel_audit.report.tally import Tally
 from otel_audit.report.timeline import timeline
 from otel_audit.report.totals import OTHERS, Totals
@@ -85,12 +90,40 @@ def test_for_whom() -> None:
     assert {flow[0]: count for flow, count in tally.flows.items()} == {"ana": 1, "agent": 1}
 
 
-def test_names_without_number() -> None:
-    """However many actors there are, memory stays bounded: beyond a number they are counted together."""
+def test_names_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many actors there are, memory stays bounded, and it is said how many actions are of none by name."""
+    monkeypatch.setattr(sorts, "MOST_SORTS", 400)
     tally = tallied(*(logs.entry(seq, **{"audit.actor.id": f"actor {seq}"}) for seq in range(2, 1002)))
-    assert len({flow[1] for flow in tally.flows}) == 401
-    assert sum(count for (_, actor, *_), count in tally.flows.items() if actor == OTHERS) == 600
-    assert tally.actions == 1000
+    assert len({flow[1] for flow in tally.flows}) <= 401
+    assert (tally.actions, len(tally.actors)) == (1000, 1000)
+    assert list(tally.services.values()) == [1000]
+    together = sum(count for (_, actor, *_), count in tally.flows.items() if actor == OTHERS)
+    assert together >= 600
+    assert summarize(tally, TIMELINE, {"findings": [], "unfinished": []})["together"] == together
+
+
+def test_who_acts_often_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever acts often is told by name, however late that begins, and however many others there are."""
+    monkeypatch.setattr(sorts, "MOST_SORTS", 100)
+    entries = []
+    for seq in range(2, 2002):
+        late = seq > 1500 and seq % 5 == 0
+        more = {"audit.actor.id": "bot", "audit.outcome": "failure"} if late else {"audit.actor.id": f"session {seq}"}
+        entries.append(logs.entry(seq, **more))
+    tally = tallied(*entries)
+    told = {flow[1:]: count for flow, count in tally.flows.items()}
+    assert 95 <= told["bot", "mcp.tool.call", "failure"] <= 100
+    assert sum(tally.flows.values()) == tally.actions == 2000
+    assert sum(map(sum, tally.cells.values())) == 2000
+
+
+def test_flows_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are for whom something was done, each action counts, and it is said how many are not told."""
+    monkeypatch.setattr(tally_module, "MOST_KEPT", 10)
+    delegations: list[Any] = [[f"user {number}", "agent"] for number in range(100)]
+    tally = tallied(*(logs.entry(seq, "pay", **{"audit.delegation": each}) for seq, each in enumerate(delegations, 2)))
+    assert (tally.actions, sum(tally.flows.values())) == (100, 100)
+    assert summarize(tally, TIMELINE, {"findings": [], "unfinished": []})["together"] == 90
 
 
 def test_values_of_any_type() -> None:
@@ -129,3 +162,26 @@ def test_stretches_add_up() -> None:
         parts.seqs.sort()
         parts.pending.strays.clear()
         assert parts == whole
+
+
+def test_of_two_copies_of_an_intent_the_first_is_open() -> None:
+    """An intent that stands twice and never ended is one open action, the first, wherever a stretch ends."""
+    entries = [
+        logs.entry(2, **{"audit.phase": "intent"}),
+        {**logs.entry(2, **{"audit.phase": "intent"}), "seq": 3},
+        logs.entry(4),
+    ]
+    for cut in range(4):
+        tally = tallied(*entries, cut=cut)
+        assert (tally.actions, tally.open_seqs) == (2, [2])
+
+
+def test_an_outcome_before_its_intent() -> None:
+    """An intent whose outcome stands before it has ended, wherever a stretch ends."""
+    entries = [
+        logs.entry(2, **{"audit.phase": "outcome", "audit.intent.id": logs.record_id(3)}),
+        logs.entry(3, **{"audit.phase": "intent"}),
+    ]
+    for cut in range(3):
+        tally = tallied(*entries, cut=cut)
+        assert (tally.actions, tally.open_seqs) == (1, [])
