@@ -175,7 +175,7 @@ def _notes(report: VerifyReport, proved: int) -> Iterator[str]:
     if report.copies is not None and report.copies.unplaced:
         entries = plural(report.copies.unplaced, "entry", "entries")
         yield f"{entries} of the copies may be this log's, and no chain leads to them, so they anchor nothing:"
-        yield "  otel-audit reconcile says which; a copy of this log alone, or with log.file.path, tells whose they are"
+        yield "  otel-audit reconcile says which; a copy of this log alone, or with stream ids, tells whose they are"
     if report.since is not None:
         yield from _since(report.since)
         if 0 < proved < report.since.seq - 1:

@@ -2,15 +2,17 @@
 
 The quick way stamps the stream id on each record. A line does not carry it, so neither do exact
 lines and what a file receiver makes of them; a gateway's archive may hold those of many logs. What
-names an entry of this log as its predecessor, or another entry that does, is this log's. What leads
-in the same way to the ``opened`` of another log is that log's: only lines that have the hash that
-they say prove it, for whoever can send to a collector can write any other.
+names an entry of this log as its predecessor, or another entry that does, is this log's. So is an
+``opened`` that states its stream id, wherever it stands (each process and each segment begins with
+one), and what follows that. What leads in the same way to the first ``opened`` of another log is that
+log's: only lines that have the hash that they say prove it, for whoever can send to a collector can
+write any other.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from otel_audit import semconv
@@ -19,6 +21,7 @@ from otel_audit.entry import MalformedLineError, parse_line
 from otel_audit.reconcile.copied import Copied, Judgement, is_sound
 from otel_audit.reconcile.judge import hashes_of
 from otel_audit.reconcile.log_index import LogIndex
+from otel_audit.reconcile.otlp_json import text
 from otel_audit.reconcile.sources import MAX_SOURCES, Source, Sources, source_of
 
 MAX_WAITING: Final = 100_000
@@ -26,6 +29,10 @@ MAX_WAITING: Final = 100_000
 _NONE: Final[dict[str, Any]] = {}
 MAX_ENDS: Final = 1 << 18
 """Hashes of entries that this log does not have, which others may follow; of other logs' entries likewise."""
+
+_OPENED: Final = b'"event_name":"' + semconv.LOG_OPENED.encode() + b'"'
+_EVENT_NAME_WITHIN: Final = 80
+_RECORD_ID: Final = b'"' + semconv.AUDIT_RECORD_ID.encode() + b'":"'
 
 Judge = Callable[[Copied], Judgement]
 """Judges an entry at once, so that what waits need not be kept whole."""
@@ -91,7 +98,7 @@ class Belonging:
     def led_nowhere(self) -> Iterator[Copied]:
         """Yield what of these was kept, but for what is stamped as another log's.
 
-        Of those that fell out: of each source the last, and the first that has the content of the log's line.
+        Of those that fell out: of each source the first that contradicts the log, and the last of the others.
         """
         for group in (*self._waiting.values(), self._fallen_kept.values()):
             for one in group:
@@ -103,7 +110,15 @@ class Belonging:
             return _stream_of(copied) == self._stream_id
         if copied.prev_hash is None:
             return False
+        if self._states_own_stream(copied):
+            return True
         return copied.prev_hash in self._ends or copied.prev_hash in hashes_of(self._index.lines(copied.seq - 1))
+
+    def _states_own_stream(self, copied: Copied) -> bool:
+        line = copied.line
+        if line is None or line.find(_OPENED, 0, _EVENT_NAME_WITHIN + len(_OPENED)) < 0 or self._stream_id is None:
+            return False
+        return is_sound(line) and _stream_of(copied) == self._stream_id
 
     def _is_in_log(self, copied: Copied) -> bool:
         lines = self._index.lines(copied.seq)
@@ -133,13 +148,15 @@ class Belonging:
         return waited
 
     def _wait(self, copied: Copied) -> None:
+        judged = self._judge(copied)
         held = copied._replace(
             line=None,
             telemetry=None,
             attributes=_NONE,
-            judged=self._judge(copied),
+            judged=judged,
             source=source_of(copied),
             sealed=copied.line is not None and is_sound(copied.line),
+            same_record=judged.changed and _is_record_of(copied, self._index.lines(copied.seq)),
         )
         self._waiting.setdefault(copied.prev_hash or "", []).append(held)
         self._waits += 1
@@ -151,13 +168,12 @@ class Belonging:
                 self._keep_of_fallen(one)
 
     def _keep_of_fallen(self, one: Copied) -> None:
-        same = one.judged is not None and one.judged.kind == "diverged" and not one.judged.changed
-        kept = self._fallen_kept.get((one.source, same))
+        kept = self._fallen_kept.get((one.source, one.contradicts))
         if kept is None:
             if len(self._fallen_kept) < 2 * MAX_SOURCES:
-                self._fallen_kept[one.source, same] = one
-        elif one.seq < kept.seq if same else one.seq > kept.seq:
-            self._fallen_kept[one.source, same] = one
+                self._fallen_kept[one.source, one.contradicts] = one
+        elif one.seq < kept.seq if one.contradicts else one.seq > kept.seq:
+            self._fallen_kept[one.source, one.contradicts] = one
 
 
 def _remember(ends: OrderedDict[str, None], digits: str) -> None:
@@ -167,11 +183,22 @@ def _remember(ends: OrderedDict[str, None], digits: str) -> None:
 
 
 def _stream_of(copied: Copied) -> str | None:
-    if copied.line is None:
-        return None
+    return None if copied.line is None else _attribute(copied.line, semconv.AUDIT_STREAM_ID)
+
+
+def _is_record_of(copied: Copied, lines: Sequence[bytes]) -> bool:
+    name = semconv.AUDIT_RECORD_ID
+    found = text(copied.attributes.get(name)) if copied.line is None else _attribute(copied.line, name)
+    if found is None:
+        return False
+    sought = _RECORD_ID + found.encode("utf-8", "replace")
+    return any(sought in line and _attribute(line, name) == found for line in lines)
+
+
+def _attribute(line: bytes, name: str) -> str | None:
     try:
-        attributes = parse_line(copied.line)["attributes"]
+        attributes = parse_line(line)["attributes"]
     except MalformedLineError:
         return None
-    found = attributes.get(semconv.AUDIT_STREAM_ID) if isinstance(attributes, dict) else None
+    found = attributes.get(name) if isinstance(attributes, dict) else None
     return found if isinstance(found, str) else None

@@ -67,6 +67,7 @@ class Copied(NamedTuple):
         judged: What it shows, where only that was kept of it.
         source: Of what waits: where it comes from (`otel_audit.reconcile.sources.Source`).
         sealed: Of what waits: the copy had the exact line, and that has the hash that it says.
+        same_record: Of what waits: the log has a record with the same ``audit.record.id`` in its place.
     """
 
     seq: int
@@ -82,6 +83,14 @@ class Copied(NamedTuple):
     judged: Judgement | None = None
     source: Any = None
     sealed: bool = False
+    same_record: bool = False
+
+    @property
+    def contradicts(self) -> bool:
+        """Of what waits: the log has this record in its place, with other hashes or other content."""
+        if self.hash is None or self.judged is None or self.judged.kind != "diverged":
+            return False
+        return self.same_record or not self.judged.changed
 
 
 @dataclass(slots=True)

@@ -50,13 +50,16 @@ def _record(copied: Copied, line: bytes, original: bytes | None) -> Judgement:
     if copied.altered is not None:
         return Judgement("altered", False, "the record as it was sent", copied.altered)
     differing = _first_difference(copied, line)
-    if differing is None:
-        if original is None and (copied.hash is None or not is_sound(line)) and content(line) is None:
-            return Judgement("diverged", True, "an entry, which the copy has", "a line that is none")
-        return SAME
     if original is None and (copied.hash is None or not is_sound(line)):
-        # the seal is as it was, the bytes before it are not
-        return Judgement("diverged", True, f"{differing} as the copy has it", f"another {differing}")
+        if differing is not None:
+            # the seal is as it was, the bytes before it are not
+            return Judgement("diverged", True, f"{differing} as the copy has it", f"another {differing}")
+        if content(line) is None:
+            return Judgement("diverged", True, "an entry, which the copy has", "a line that is none")
+        if copied.hash is not None:  # in a member that a record need not have, or may have for itself
+            return Judgement("diverged", True, f"bytes with hash {copied.hash}", "bytes that have another")
+    if differing is None:
+        return SAME
     return Judgement("altered", False, f"{differing} as the line has it", f"another {differing}")
 
 

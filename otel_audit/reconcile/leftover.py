@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 Standing = Literal["same", "contradicts", "behind", "unknown", "other"]
 """What an entry that no chain leads to is.
 
-``same``: the log has it, meanwhile. ``contradicts``: the log has another in its place; nothing but the
-hashes differs, or it is of the same process. ``behind``: of the same file or process, and behind the
-log's end. ``unknown``: it can be this log's, or another's. ``other``: of another file, service or host.
+``same``: the log has it, meanwhile. ``contradicts``: the log has the same record in its place, and
+otherwise: nothing but the hashes differs, or more, under one ``audit.record.id``. ``behind``: of the same
+file or process, and behind the log's end. ``unknown``: it can be this log's, or another's: a process can
+write two logs, and several services and hosts can write one. ``other``: of another file, and of none of
+the log's processes.
 """
 
 _NEAR: Final = ("process", "file")
@@ -80,13 +82,9 @@ def standing(left: Copied, lines: Sequence[bytes], sources: Sources, head: int) 
     """
     if left.hash is not None and left.hash in hashes_of(lines):
         return "same"
-    judged = left.judged
-    contradicts = bool(lines) and left.hash is not None and judged is not None and judged.kind == "diverged"
-    if contradicts and judged is not None and not judged.changed:
-        return "contradicts"  # record id, time and all: it is the log's line, under another seal
+    if lines and left.contradicts:
+        return "contradicts"
     kinship = sources.kinship(left.source, lines)
     if kinship == "other":
         return "other"
-    if contradicts and kinship == "process":
-        return "contradicts"
     return "behind" if left.seq > head and kinship in _NEAR else "unknown"

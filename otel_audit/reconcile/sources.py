@@ -1,7 +1,8 @@
-"""Where copied entries come from: a file, a process, a service on a host.
+"""Where copied entries come from: a file, and a process.
 
 A hint only, and no proof of whose an entry is: that is the chain's. It tells entries that may be the
-log's from those of other logs in the same archive.
+log's from those of other logs in the same archive. Service and host alone tell nothing: several of
+them may write one log.
 """
 
 from __future__ import annotations
@@ -27,34 +28,29 @@ _RESOURCE: Final = b',"resource":{'
 _BEHIND: Final = re.compile(rb',"(?:scope|prev_hash|hash)":["{]')
 
 Kinship = Literal["process", "file", "unknown", "other"]
-"""What a source is to the log: the same process; the same file, by another process; not to be told; another."""
+"""What a source is to the log: the same process; the same file, by another process; not to be told; another file's."""
 
 
 class Source(NamedTuple):
     """Where an entry comes from, as far as the copy and the line say.
 
     Attributes:
-        file: The log's path, and the host that the collector names.
-        service: Namespace and name.
-        host: ``host.name``.
-        process: The pid, and the instance's id: in a container each process may have the pid 1.
+        file: The log's path, and the host that the collector names; empty where it names none.
+        process: The service's namespace and name, the host, the pid, and the instance's id: in a
+            container each process may have the pid 1.
     """
 
     file: tuple[str, str] | None
-    service: tuple[str, str] | None
-    host: str | None
-    process: tuple[int | None, str | None] | None
+    process: tuple[str | None, str | None, str | None, int | None, str | None] | None
 
 
 class Sources:
-    """Files, processes and services that entries of the log come from."""
+    """Files and processes that entries of the log come from."""
 
     def __init__(self) -> None:
         self._known: set[Source] = set()
-        self._files: set[object] = set()
+        self._hosts_of_files: dict[str, set[str]] = {}
         self._processes: set[object] = set()
-        self._services: set[object] = set()
-        self._hosts: set[object] = set()
         self._last: Source | None = None
 
     def add(self, source: Source) -> None:
@@ -65,37 +61,36 @@ class Sources:
         if len(self._known) >= MAX_SOURCES:
             return
         self._known.add(source)
-        for known, one in (
-            (self._files, source.file),
-            (self._processes, _process(source)),
-            (self._services, source.service),
-            (self._hosts, source.host),
-        ):
-            if one is not None:
-                known.add(one)
+        if source.file is not None:
+            path, host = source.file
+            self._hosts_of_files.setdefault(path, set()).add(host)
+        if source.process is not None:
+            self._processes.add(source.process)
 
     def kinship(self, source: Source, lines: Iterable[bytes] = ()) -> Kinship:
         """Return what a source is to the log.
 
-        A file that the copy names decides, where entries of the log come from files that are named,
-        too. Else the service and its host do, as far as both say them.
+        A file that the copy names decides against it, where entries of the log come from files that
+        are named, too, and none of them is that one. But a process of the log may write a second
+        log, or have its folder under another path: then nothing can be told.
 
         Args:
             source: Of an entry that no chain leads to.
             lines: What the log has in the entry's place.
         """
-        if source.file is not None and self._files and source.file not in self._files:
-            return "other"
-        process = _process(source)
-        here = (_process(of_line(line)) for line in lines)
-        if process is not None and (process in self._processes or process in here):
+        here = (of_line(line).process for line in lines)
+        same = source.process is not None and (source.process in self._processes or source.process in here)
+        known = source.file is not None and self._knows(*source.file)
+        if source.file is not None and self._hosts_of_files and not known:
+            return "unknown" if same else "other"
+        if same:
             return "process"
-        if source.file in self._files:
-            return "file"
-        for known, one in ((self._services, source.service), (self._hosts, source.host)):
-            if one is not None and known and one not in known:
-                return "other"
-        return "unknown"
+        return "file" if known else "unknown"
+
+    def _knows(self, path: str, host: str) -> bool:
+        hosts = self._hosts_of_files.get(path, set())
+        # of two collectors of one file one may name the host, and the other not
+        return host in hosts or "" in hosts or (not host and bool(hosts))
 
 
 def source_of(copied: Copied) -> Source:
@@ -120,7 +115,7 @@ def of_line(line: bytes) -> Source:
     return _NOWHERE if end is None else _of_resource(line[begin + len(_RESOURCE) - 1 : end.start()])
 
 
-_NOWHERE: Final = Source(None, None, None, None)
+_NOWHERE: Final = Source(None, None)
 
 
 @lru_cache(maxsize=1024)
@@ -144,16 +139,7 @@ def _of_telemetry(telemetry: Telemetry) -> Source:
 
 
 def _source(texts: dict[str, str], pid: int | None) -> Source:
-    name, instance = texts.get(semconv.SERVICE_NAME), texts.get(_INSTANCE)
-    return Source(
-        file=None,
-        service=None if name is None else (texts.get(_SERVICE_NAMESPACE, ""), name),
-        host=texts.get(semconv.HOST_NAME),
-        process=None if pid is None and instance is None else (pid, instance),
-    )
-
-
-def _process(source: Source) -> tuple[object, ...] | None:
-    if source.process is None or (source.service is None and source.host is None):
-        return None  # many hosts have a process with that pid
-    return source[1:]
+    name, host, instance = texts.get(semconv.SERVICE_NAME), texts.get(semconv.HOST_NAME), texts.get(_INSTANCE)
+    if (pid is None and instance is None) or (name is None and host is None):
+        return _NOWHERE  # many hosts have a process with that pid
+    return Source(None, (texts.get(_SERVICE_NAMESPACE), name, host, pid, instance))

@@ -142,7 +142,7 @@ function card(title, items, total, empty) {
 }
 
 function together(number) {
-  return number === 0 ? null : el("p.quiet", {}, `There are so many different actors and kinds of action that ${plural(number, "action")} stand under (others), whoever did them.`);
+  return number === 0 ? null : el("p.quiet", {}, `There are more actors and kinds of action than are told apart: of ${plural(number, "action")} it is not told who did them.`);
 }
 
 function missed(most) {

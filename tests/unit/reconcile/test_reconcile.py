@@ -307,6 +307,24 @@ class TestDiverged:
         assert found(report) == [("diverged", 50, 50)]
         assert report.findings[0].changed
 
+    @pytest.mark.parametrize("removed", [b',"log.verdict":"fraud"', b',"host.name":"a"'])
+    def test_edited_where_nothing_is_compared(self, removed: bytes, tmp_path: Path) -> None:
+        """So is a line without what a record may have for itself: its bytes have not the hash that it says."""
+        entries = [logs.opened(), *map(logs.entry, range(2, 21))]
+        entries[9]["attributes"]["log.verdict"] = "fraud"
+        entries[9]["resource"]["host.name"] = "a"
+        lines = list(logs.chain(entries))
+        edited = [*lines[:9], lines[9].replace(removed, b""), *lines[10:]]
+        assert edited != lines
+        report = compared(tmp_path, edited, copies.copy(lines, original=False))
+        assert found(report) == [("diverged", 10, 10)]
+        digits = logs.hash_of(lines[9])
+        assert (report.findings[0].expected, report.findings[0].got) == (
+            f"bytes with hash {digits}",
+            "bytes that have another",
+        )
+        assert report.findings[0].changed
+
     def test_edited_without_hashes(self, tmp_path: Path) -> None:
         """In mode none, too, an edited line is found."""
         lines = logs.log(20, mode="none")
