@@ -61,7 +61,9 @@ COMMANDS: Final = _Commands(
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments without sending their bytes to the terminal."""
+    """Says what is wrong with the arguments without sending their bytes to the terminal. Parses once."""
+
+    _is_marked = False  # the mark that ends the options was seen
 
     def error(self, message: str) -> NoReturn:
         if sys.stderr is None:  # the usage would go to stdout
@@ -69,11 +71,15 @@ class _Parser(argparse.ArgumentParser):
         super().error(visible(message))
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        # Python 3.11 takes the value of --text=-- for the mark that ends the options, and gives [] past all checks
-        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
-            value = self._get_value(action, "--")
-            self._check_value(action, value)
-            return value
+        # Python 3.11 takes every -- for the mark that ends the options, the value of --text=-- and the second -- too,
+        # and leaves it out past all checks
+        if "--" in arg_strings and action.nargs in (None, argparse.ONE_OR_MORE, argparse.ZERO_OR_MORE):
+            if action.option_strings or self._is_marked:
+                values = [self._get_value(action, text) for text in arg_strings]
+                for value in values:
+                    self._check_value(action, value)
+                return values[0] if action.nargs is None else values
+            self._is_marked = True
         return super()._get_values(action, arg_strings)
 
 

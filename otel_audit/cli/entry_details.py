@@ -12,7 +12,7 @@ from otel_audit.cli.text import plural
 from otel_audit.entry import Entry
 from otel_audit.log_files import STDIN
 from otel_audit.query.context import search_around
-from otel_audit.query.latest import place_of_latest
+from otel_audit.query.latest import end_of_latest
 from otel_audit.query.linked import BEGIN, head_of, link_fault, own_fault
 from otel_audit.query.stdin_copy import copied_stdin
 from otel_audit.query.temporary_folder import temporary_folder
@@ -85,14 +85,10 @@ def _end(path: str, entry: Entry) -> str:
     length, whole = 0, False
     with contextlib.ExitStack() as stack:
         segments = open_segments(path, stack)
-        place = place_of_latest(segments, Selection(), 1)
-        for segment in segments:
-            start = 0
-            if segment.number == place.number:
-                start = place.offset + len(entry.raw) + 1
-                if segment.read(place.offset, start - place.offset) != entry.raw + b"\n":
-                    break  # others came since it was found
+        place, line = end_of_latest(segments)
+        for segment in segments if line == entry.raw else ():  # else others came since it was found
             if segment.number >= place.number:
+                start = place.offset if segment.number == place.number else 0
                 length += segment.size_bytes - start
                 whole |= any(block.kind in ("lines", "end") for block in read_blocks(segment, start))
     if whole:

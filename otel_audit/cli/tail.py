@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -16,11 +16,12 @@ from otel_audit.cli.entry_line import alarm, as_line, is_coloured, stdout_is_col
 from otel_audit.cli.query_output import print_lines
 from otel_audit.cli.selecting import add_selection, selection_from
 from otel_audit.cli.text import path_text, tell
-from otel_audit.entry import Entry
+from otel_audit.entry import Entry, parse_entry
 from otel_audit.errors import AuditVerifyError
 from otel_audit.log_files import STDIN, LogFiles, find_log
 from otel_audit.query.follow import Break, Follower
-from otel_audit.query.latest import Place, place_of_latest
+from otel_audit.query.latest import Seam, end_of_latest, place_of_latest
+from otel_audit.query.linked import head_of
 from otel_audit.verify.declared import find_declaration
 from otel_audit.verify.segment import Segment
 
@@ -80,9 +81,10 @@ def follow(arguments: argparse.Namespace, wait: Callable[[], bool] | None) -> in
         if not segments:
             raise AuditVerifyError(f"{log.path}: expected a log, got no such file")
         place = place_of_latest(segments, selection, arguments.lines)
+        seam = _seam_behind(segments) if place is None else Seam(place)
         declared = find_declaration(segments)[1]
         ends = _ends(segments)
-    follower = Follower(log, place, declared, wait, ends=None if wait else ends)
+    follower = Follower(log, seam, declared, wait, ends=None if wait else ends)
     broken = False
     colour = stdout_is_coloured()
     try:
@@ -95,7 +97,7 @@ def follow(arguments: argparse.Namespace, wait: Callable[[], bool] | None) -> in
                 _print(each, arguments.format, colour=colour)
     except KeyboardInterrupt:
         if not broken:
-            if (left := _left(log, follower.place)) is None:
+            if (left := _left(log, follower.seam)) is None:
                 raise
             broken = True
             _flush()
@@ -103,8 +105,14 @@ def follow(arguments: argparse.Namespace, wait: Callable[[], bool] | None) -> in
     return status.FOUND if broken else status.OK
 
 
-def _left(log: LogFiles, place: Place) -> Break | None:
-    """Return what breaks the chain behind the place where a follower was interrupted, not far behind.
+def _seam_behind(segments: Sequence[Segment]) -> Seam:
+    """Return where to begin where nothing is to be shown of what is there."""
+    end, line = end_of_latest(segments)
+    return Seam(end, head_of(parse_entry(line)) if line else None)
+
+
+def _left(log: LogFiles, seam: Seam) -> Break | None:
+    """Return what breaks the chain behind the seam where a follower was interrupted, not far behind.
 
     Judged as it is at one moment, at which no writer is in the middle of a line: a line without its end is no break.
     """
@@ -112,9 +120,7 @@ def _left(log: LogFiles, place: Place) -> Break | None:
         segments = log.open(stack, patient=False)
         declared = find_declaration(segments)[1]
         ends = _ends(segments)
-    if place.number not in ends:
-        return None
-    last = islice(Follower(log, place, declared, ends=ends).run(), _LAST_ENTRIES)
+    last = islice(Follower(log, seam, declared, ends=ends).run(), _LAST_ENTRIES)
     return next((each for each in last if isinstance(each, Break)), None)
 
 

@@ -48,11 +48,12 @@ def ask(program: Program, *question: str, environ: Mapping[str, str], start: boo
     command = [program.interpreter, "-m", "otel_audit.doctor.probe", *question]
     if start and (found := starter(program)) is not None:
         command = [found, *(f"--{name}={value}" for name, value in program.settings), *command]
+    stdin, held = os.pipe()  # it ends with this process, however that ends
     try:
         done = subprocess.run(  # noqa: S603 - the interpreter that was asked about
             command,
             env={**environ, **_QUIET},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             capture_output=True,
             timeout=_TIMEOUT_SECONDS,
             check=False,
@@ -61,6 +62,9 @@ def ask(program: Program, *question: str, environ: Mapping[str, str], start: boo
         raise ChildError(f"no answer within {_TIMEOUT_SECONDS} s") from None
     except OSError as error:
         raise ChildError(f"cannot be started: {error.strerror}") from error
+    finally:
+        os.close(stdin)
+        os.close(held)
     for line in reversed(done.stdout.decode("utf-8", "replace").splitlines()):
         if line.startswith(ANSWER):
             answer: dict[str, Any] = json.loads(line.removeprefix(ANSWER))

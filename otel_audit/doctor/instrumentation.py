@@ -45,7 +45,7 @@ def check_instrumentation(program: Program, environ: Mapping[str, str]) -> Itera
     if script is not None and not os.path.exists(script):
         yield Check("environment", "problem", script, "expected the program's file, got a path where there is none")
     elif found["start_error"] is not None:
-        yield Check("environment", "problem", program.name, found["start_error"])
+        yield Check("environment", "problem", program.name or program.interpreter, found["start_error"])
     yield check_start(program, environ, started=found["started"])
     yield from _frameworks(program, environ, found)
     yield from _functions(found["functions"])

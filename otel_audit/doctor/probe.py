@@ -1,7 +1,8 @@
 """What is asked of the program's own interpreter, in a process of its own: ``python -m otel_audit.doctor.probe``.
 
 ``survey`` says what there is: versions, frameworks, functions. ``framework NAME`` imports one
-framework and instruments it. Nothing is written to a log, and of the program nothing is run.
+framework and instruments it. Nothing is written to a log, and of the program nothing is run. It
+ends when its stdin does, which whoever asks holds open.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final
@@ -116,8 +118,23 @@ def _exists(module: str) -> bool:
         return False
 
 
+def _end_with_stdin() -> None:
+    """Watch stdin, and end at once where it ends; whatever else reads it finds nothing there."""
+    watched = os.dup(0)
+    with open(os.devnull, "rb") as null:
+        os.dup2(null.fileno(), 0)
+
+    def watch() -> None:
+        while os.read(watched, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Answer on stdout, and end at once: exporters that others set up must not hold it up."""
+    _end_with_stdin()
     kind, *rest = sys.argv[1:]
     answer = survey(rest) if kind == "survey" else framework(rest[0])
     sys.stdout.write(f"\n{ANSWER}{json.dumps(answer)}\n")

@@ -83,13 +83,23 @@ def find_program(command: Sequence[str]) -> Program:
         return Program(sys.executable, settings=settings)
     found = shutil.which(words[0])
     if found is None:
-        raise AuditConfigError(f"expected a program, got {words[0]!r}, which is not found")
+        raise AuditConfigError(f"expected a program, got {words[0]!r}, which {_why_none(words[0])}")
     if _PYTHON.match(os.path.basename(found)):
         return Program(found, tuple(words[1:]), settings)
     first, loses_path = _started_by(found)
     if not first or not _PYTHON.match(os.path.basename(first[0])):
         raise AuditConfigError(f"expected a Python program, such as 'python agent.py', got {words[0]!r}")
     return Program(first[0], (*first[1:], found, *words[1:]), settings, loses_path)
+
+
+def _why_none(command: str) -> str:
+    if os.path.isdir(command):
+        return "is a folder"
+    if shutil.which(command, os.F_OK) is not None:
+        return "is a file that may not be executed"
+    if os.path.exists(command):
+        return "is a file, and no command on the path"
+    return "is not found"
 
 
 def _settings(words: list[str]) -> tuple[tuple[tuple[str, str], ...], list[str]]:

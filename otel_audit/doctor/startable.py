@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pkgutil
+import sys
 from collections.abc import Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from typing import Final
@@ -24,12 +25,14 @@ _CHANGES: Final = REBINDS | {"__path__", "declare_namespace", "meta_path", "path
 def start_error(arguments: Sequence[str]) -> str | None:
     """Return why a program cannot be started; None where it can, or where that cannot be told.
 
-    Looks at a folder, an archive or a module; whether a file is there has to be asked elsewhere.
+    Looks at options, a folder, an archive or a module; whether a file is there has to be asked elsewhere.
 
     Args:
         arguments: The interpreter's, as in ``sys.orig_argv`` without the first.
     """
     run = read_command_line(arguments)
+    if run.fault is not None and sys.implementation.name == "cpython":
+        return run.fault
     if run.kind == "file":
         return _folder_error(run.name)
     return _module_error(run.name) if run.kind == "module" else None

@@ -14,13 +14,15 @@ from otel_audit.entry import Entry, MalformedLineError, parse_entry
 from otel_audit.errors import AuditVerifyError
 from otel_audit.line_form import MAX_LINE_BYTES
 from otel_audit.log_files import LogFiles
-from otel_audit.query.latest import Place
+from otel_audit.query.latest import Place, Seam
 from otel_audit.query.linked import BEGIN, Fault, head_of, link_fault, own_fault
 from otel_audit.segment_name import segment_name
 from otel_audit.verify.declared import Declared, declared_by
 from otel_audit.verify.seal import split_seal
 
 _READ_BYTES: Final = 1 << 16
+_REMOVED: Final = "expected the file that was read, got none of this name any more"
+_REPLACED: Final = "expected the file that was read, got another of this name"
 
 
 class Break(NamedTuple):
@@ -47,31 +49,31 @@ class Follower:
 
     Args:
         log: Where it lies.
-        place: Where to begin: the first line there need not follow anything, but where it is
-            the first of the log.
+        seam: Where to begin. The first line of a log follows `BEGIN`, whatever is said here.
         declared: What the log says of itself. Where it says nothing yet, its first ``opened`` does when it comes.
         wait: Called when nothing more is there; returns False to end. None: end at once.
         ends: How many bytes to read, by the number of each segment; None: all, as they come.
 
     Attributes:
-        place: Up to where all is judged: a line that is none, and waits for an entry that declares it, is not.
+        seam: Where another one can go on: behind all that is judged. A line that is none, and waits for an entry
+            that declares it, is not; nor is an entry that was not taken yet.
     """
 
     def __init__(
         self,
         log: LogFiles,
-        place: Place,
+        seam: Seam,
         declared: Declared,
         wait: Callable[[], bool] | None = None,
         *,
         ends: Mapping[int, int] | None = None,
     ) -> None:
-        self.place = place
+        self.seam = seam
         self._log = log
         self._declared = declared
         self._wait = wait
         self._ends = ends
-        self._before: Head | None = BEGIN if place == Place(1, 0) else None
+        self._before: Head | None = BEGIN if seam.place == Place(1, 0) else seam.before
         self._rotated = False
         self._fragment: _Fragment | None = None
 
@@ -82,13 +84,16 @@ class Follower:
             AuditVerifyError: A file cannot be read.
         """
         while True:
-            number, offset = self.place
+            number, offset = self.seam.place
             path = str(self._log.folder / segment_name(self._log.first_name, number))
             self._rotated = False
             try:
                 with open(path, "rb", buffering=0) as file:
                     following, end = yield from self._segment(file, path, number, offset)
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and self.seam.identity is not None:
+                    yield Break(path, offset, None, _REMOVED)
+                    return
                 raise AuditVerifyError(f"{path}: {error.strerror or error}") from error
             if self._fragment is not None and following != number:
                 yield self._fragment.as_break()
@@ -99,18 +104,24 @@ class Follower:
                 missing = segment_name(self._log.first_name, number + 1)
                 yield Break(path, end, None, f"expected the segment {missing} behind it, got no such file")
                 self._before = None
-            self.place = Place(following, 0)
+            self.seam = Seam(Place(following, 0), self._before)
 
     def _segment(
         self, file: BinaryIO, path: str, number: int, offset: int
     ) -> Generator[Entry | Break, None, tuple[int | None, int]]:
         """Read one segment to its end; return the number of the next, None where the log ends, and that end."""
+        opened = os.fstat(file.fileno())
+        identity = opened.st_dev, opened.st_ino
+        if self.seam.identity not in (None, identity):
+            yield Break(path, offset, None, _REPLACED)
+            return None, offset
+        self.seam = Seam(Place(number, offset), self._before, identity)
         file.seek(offset)
         rest = b""
         looked_again = False
         while True:
             end = offset + len(rest)
-            data = file.read(_READ_BYTES if self._ends is None else max(0, min(_READ_BYTES, self._ends[number] - end)))
+            data = file.read(_READ_BYTES if self._ends is None else max(0, min(_READ_BYTES, self._size(number) - end)))
             if data:
                 looked_again = False
                 *lines, rest = (rest + data).split(b"\n")
@@ -118,7 +129,7 @@ class Follower:
                     yield from self._line(line, path, number, offset)
                     offset += len(line) + 1
                     if self._fragment is None:
-                        self.place = Place(number, offset)
+                        self.seam = Seam(Place(number, offset), self._before, identity)
                 if len(rest) > MAX_LINE_BYTES:
                     self._fragment_at(path, offset).add(rest, whole=False)
                     offset, rest = offset + len(rest), b""
@@ -172,7 +183,7 @@ class Follower:
 
     def _size(self, number: int) -> int:
         if self._ends is not None:
-            return self._ends[number]
+            return self._ends.get(number, 0)
         try:
             return os.stat(self._log.folder / segment_name(self._log.first_name, number)).st_size
         except FileNotFoundError:
@@ -228,7 +239,7 @@ def _gone(file: BinaryIO, path: str, read: int) -> str | None:
     try:
         named = os.stat(path)
     except FileNotFoundError:
-        return "expected the file that was read, got none of this name any more"
+        return _REMOVED
     if not os.path.samestat(opened, named):
-        return "expected the file that was read, got another of this name"
+        return _REPLACED
     return None

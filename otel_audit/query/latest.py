@@ -1,10 +1,11 @@
-"""Where the last entries of a log begin, found from its end."""
+"""Where the last entries of a log begin and end, found from its end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from otel_audit.chain import Head
 from otel_audit.entry import MalformedLineError, parse_entry
 from otel_audit.line_form import MAX_LINE_BYTES
 from otel_audit.scan import Scanner
@@ -22,19 +23,53 @@ class Place(NamedTuple):
     offset: int
 
 
-def place_of_latest(segments: Sequence[Segment], selection: Selection, count: int) -> Place:
+class Seam(NamedTuple):
+    """Up to where a log is judged, and what is held against what comes behind.
+
+    Attributes:
+        place: Where the next line begins.
+        before: What it has to follow; None: that is not known.
+        identity: Device and inode of the segment; None: it was not opened yet.
+    """
+
+    place: Place
+    before: Head | None = None
+    identity: tuple[int, int] | None = None
+
+
+def place_of_latest(segments: Sequence[Segment], selection: Selection, count: int) -> Place | None:
     """Return where the first of the last so many entries begins that are wanted.
 
-    Where there are fewer, the first of those; where there are none, the end of the last whole
-    line. Reads backwards, no further than it must; memory: 2 MiB.
+    Where there are fewer, the first of those; None where there are none. Reads backwards, no
+    further than it must; memory: 2 MiB.
 
     Args:
         segments: Of a log, in order; one or more.
         selection: Which entries are counted.
         count: How many.
     """
+    found = _latest(segments, selection, count)
+    return None if found is None else found[0]
+
+
+def end_of_latest(segments: Sequence[Segment]) -> tuple[Place, bytes]:
+    """Return where the last entry ends, and its line without LF; without an entry the beginning, and no bytes.
+
+    Args:
+        segments: Of a log, in order; one or more.
+    """
+    found = _latest(segments, Selection(), 1)
+    if found is None:
+        return Place(segments[0].number, 0), b""
+    place, line = found
+    return Place(place.number, place.offset + len(line) + 1), line
+
+
+def _latest(segments: Sequence[Segment], selection: Selection, count: int) -> tuple[Place, bytes] | None:
+    if count == 0:
+        return None
     scanner = Scanner(selection)
-    place: Place | None = None
+    found: tuple[Place, bytes] | None = None
     for segment in reversed(segments):
         end = segment.size_bytes
         size = _FIRST_BYTES
@@ -48,19 +83,16 @@ def place_of_latest(segments: Sequence[Segment], selection: Selection, count: in
                 end = start if size == _CHUNK_BYTES or start == 0 else end
                 size = _CHUNK_BYTES
                 continue
-            if place is None:
-                place = Place(segment.number, start + last + 1)
             wanted = [] if last < first else _wanted(data[first:last], scanner, selection)
             for at in reversed(wanted):
-                if count == 0:
-                    return place
-                place = Place(segment.number, start + first + at)
+                line = data[first + at : data.index(b"\n", first + at)]
+                found = Place(segment.number, start + first + at), line
                 count -= 1
-            if count == 0:
-                return place
+                if count == 0:
+                    return found
             end = start + first
             size = _CHUNK_BYTES
-    return place or Place(segments[0].number, 0)
+    return found
 
 
 def _wanted(data: bytes, scanner: Scanner, selection: Selection) -> list[int]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from otel_audit.log_files import open_stdin
-from otel_audit.verify.segment import read_blocks
+from otel_audit.verify.segment import BLOCK_BYTES
 
 
 def copied_stdin(folder: Path) -> Path:
     """Copy what comes on stdin, up to its end, and return the path of the copy.
-
-    Its lines only: what is longer than a line can be, and a last line without its end, are left out.
 
     Args:
         folder: Where to; that of one run, which its caller takes away.
@@ -20,9 +18,9 @@ def copied_stdin(folder: Path) -> Path:
         AuditVerifyError: There is no stdin, or it cannot be read.
         OSError: The copy cannot be written.
     """
+    stdin = open_stdin()
     copy = folder / "stdin"
     with copy.open("wb") as file:
-        for block in read_blocks(open_stdin()):
-            if block.kind == "lines":
-                file.write(block.data + b"\n")
+        while data := stdin.read(file.tell(), BLOCK_BYTES):
+            file.write(data)
     return copy

@@ -88,6 +88,22 @@ class TestMain:
         assert main(["verify", "--", "--"]) == 0
         assert "--: sound extract" in capsys.readouterr().out
 
+    def test_two_hyphens_as_an_operand(
+        self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Behind the ``--`` that ends the options, each further one is a file's name, wherever it stands."""
+        monkeypatch.chdir(tmp_path)
+        log = str(SOUND)
+        assert main(["reconcile", log, "--", "--"]) == 2
+        assert "--: " in capsys.readouterr().err
+        (tmp_path / "--").write_bytes(SOUND.read_bytes())
+        for arguments in ([log, "--", "--"], ["--", log, "--"], ["--", "--", "--"], ["--", "--", log]):
+            assert main(["reconcile", *arguments]) == 0
+        assert main(["verify", "--", log, "--", "--"]) == 0
+        assert capsys.readouterr().out.count("--: ") >= 2
+        assert main(["reconcile", log, "--"]) == 2
+        assert "COPY" in capsys.readouterr().err
+
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         """--version names the program and its version."""
         assert main(["--version"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,42 @@ def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     status, checks = told(capsys, "--", sys.executable, "nofile.py")
     assert status == 1
     assert [check["subject"] for check in checks if check["state"] == "problem"] == ["nofile.py"]
+
+
+@pytest.mark.parametrize("options", [["-c"], ["-Z", "agent.py"]])
+def test_options_that_python_refuses(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that Python cannot start for its options is a problem."""
+    monkeypatch.setenv("OTEL_AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    (tmp_path / "agent.py").touch()
+    status, checks = told(capsys, "--", sys.executable, *options)
+    assert status == 1
+    assert [check["subject"] for check in checks if check["state"] == "problem"] == [(sys.executable, *options[1:])[-1]]
+
+
+def test_ends_with_its_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is killed while a framework is imported, the process that imports it ends, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        (tmp_path / "mcp").mkdir()
+        (tmp_path / "mcp" / "__init__.py").write_text(
+            f"import socket, sys\nline = socket.create_connection({server.getsockname()})\n"
+            "line.sendall(b'%d' % len(sys.stdin.read()))\nline.recv(1)\n"
+        )
+        monkeypatch.setenv("OTEL_AUDIT_FRAMEWORKS", "mcp")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+        command = [sys.executable, "-m", "otel_audit", "doctor"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                line, _ = server.accept()
+                with line:
+                    line.settimeout(60)
+                    assert line.recv(1) == b"0"
+                    process.kill()
+                    assert line.recv(1) == b""
+            finally:
+                process.kill()
 
 
 def test_shebang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

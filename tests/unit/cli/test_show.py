@@ -276,6 +276,21 @@ class TestDetails:
         assert shown[0] == shown[1]
         assert b"    check      hash right; follows #" in shown[0]
 
+    @pytest.mark.parametrize("rest", [b'{"seq":11', b"garbage\n", b'garbage\n{"se', b"x" * 1_100_000 + b"\nx"])
+    def test_stdin_with_no_entry_behind(self, rest: bytes, tmp_path: pathlib.Path) -> None:
+        """What stands behind the last entry of a log that comes through a pipe is told as of a file."""
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(pathlib.Path(SOUND).read_bytes() + rest)
+        shown = [
+            subprocess.run(
+                [sys.executable, "-m", "otel_audit", "show", name, "--seq", "10"],
+                cwd=ROOT, input=path.read_bytes(), capture_output=True, timeout=60, check=True,
+            ).stdout
+            for name in ("-", str(path))
+        ]  # fmt: skip
+        assert shown[0] == shown[1]
+        assert f"{len(rest):,} bytes".encode() in shown[0]
+
     def test_record_id(self, screen: Screen) -> None:
         """With --record-id, intent and outcome have each their check."""
         intent = json.loads(pathlib.Path(SOUND).read_bytes().split(b"\n")[3])["attributes"]["audit.record.id"]

@@ -21,7 +21,7 @@ from otel_audit.cli import parser, status, tail
 from otel_audit.errors import AuditVerifyError
 from otel_audit.log_files import find_log
 from otel_audit.query.follow import Break, Follower
-from otel_audit.query.latest import Place, place_of_latest
+from otel_audit.query.latest import Place, Seam, place_of_latest
 from otel_audit.reader import open_segments, read_log, verify_log
 from otel_audit.selection import Selection
 from otel_audit.verify.declared import Declared
@@ -102,6 +102,7 @@ class TestEnd:
         every = [entry.seq for entry in read_log(tmp_path)]
         with contextlib.ExitStack() as stack:
             place = place_of_latest(open_segments(tmp_path, stack), Selection(), count)
+        assert place is not None
         path = tmp_path / logs.names_of(3)[place.number - 1]
         line = path.read_bytes()[place.offset :].split(b"\n")[0]
         assert json.loads(line)["seq"] == every[max(0, len(every) - count)]
@@ -183,7 +184,7 @@ class Growing:
     def follow(self, *steps: Callable[[], object], offset: int = 0) -> list[int | str]:
         """Return the seqs that come, and what is said of breaks, while the steps are done one by one."""
         declared = Declared("1", "chain", "chain", logs.STREAM_ID, None, None)
-        follower = Follower(find_log(self.path), Place(1, offset), declared, once(list(steps)))
+        follower = Follower(find_log(self.path), Seam(Place(1, offset)), declared, once(list(steps)))
         return [each.told if isinstance(each, Break) else each.seq for each in follower.run()]
 
 
@@ -334,6 +335,79 @@ class TestFollow:
         steps = interrupted(growing.append(logs.join([*growing.lines[3:5], b"garbage"])), at_once=True)
         assert screen.follow(str(growing.path), *steps) == status.FOUND
         assert "expected an entry, got 7 bytes that are none" in screen.err
+
+    @pytest.mark.parametrize("shown", [["-n1"], ["-n0"], ["--actor", "nobody"]])
+    @pytest.mark.parametrize("at_once", [False, True])
+    @pytest.mark.parametrize("kind", ["gap", "relinked", "repeated", "fork", "garbage", "removed", "replaced", "cut"])
+    def test_ctrl_c_behind_a_broken_seam(
+        self, kind: str, at_once: bool, shown: list[str], growing: Growing, screen: Screen
+    ) -> None:
+        """What does not follow the last entry that was there is told, shown or not, read before Ctrl-C or not."""
+        *_, third, fourth, fifth, _ = growing.lines
+        other = growing.path.with_suffix(".new")
+        other.write_bytes(growing.path.read_bytes())
+        step, told = {
+            "gap": (growing.append(fifth + b"\n"), "seq 5: expected seq 4, got seq 5"),
+            "relinked": (growing.append(logs.seal(logs.entry(4), "0" * 64) + b"\n"), "seq 4: expected prev_hash "),
+            "repeated": (growing.append(third + b"\n"), "seq 3: expected seq 4, got seq 3"),
+            "fork": (growing.append(logs.join([fourth, fourth])), "seq 4: expected seq 5, got seq 4"),
+            "garbage": (growing.append(b"garbage\n"), "expected an entry, got 7 bytes that are none"),
+            "removed": (growing.path.unlink, "got none of this name any more"),
+            "replaced": (lambda: other.replace(growing.path), "got another of this name"),
+            "cut": (lambda: os.truncate(growing.path, 100), "expected a file that only grows, got 100 bytes"),
+        }[kind]
+        assert screen.follow(*shown, str(growing.path), *interrupted(step, at_once)) == status.FOUND
+        assert told in screen.err
+        assert screen.err.count("THE CHAIN BREAKS HERE") == 1
+
+    @pytest.mark.parametrize("shown", [["-n1"], ["-n0"], ["--actor", "nobody"]])
+    @pytest.mark.parametrize("at_once", [False, True])
+    def test_ctrl_c_behind_a_sound_seam(
+        self, at_once: bool, shown: list[str], growing: Growing, screen: Screen
+    ) -> None:
+        """What follows the last entry that was there is no break, shown or not, read before Ctrl-C or not."""
+        steps = interrupted(growing.append(logs.join(growing.lines[3:])), at_once)
+        assert screen.follow(*shown, str(growing.path), *steps) == status.INTERRUPTED
+        assert screen.err == ""
+
+    def test_seam(self, growing: Growing) -> None:
+        """Where a follower stops before it has taken an entry, another one goes on with that entry."""
+        log, declared = find_log(growing.path), Declared("1", "chain", "chain", logs.STREAM_ID, None, None)
+        for taken in range(3):
+            follower = Follower(log, Seam(Place(1, 0)), declared)
+            entries = follower.run()
+            for _ in range(taken + 1):
+                next(entries)
+            found = [each.seq for each in Follower(log, follower.seam, declared).run() if not isinstance(each, Break)]
+            assert found == [1, 2, 3][taken:]
+
+    @pytest.mark.parametrize("lost", [False, True])
+    @pytest.mark.parametrize("at_once", [False, True])
+    def test_ctrl_c_behind_a_rotation(self, at_once: bool, lost: bool, tmp_path: Path, screen: Screen) -> None:
+        """The next segment has to follow the last entry that was read before Ctrl-C."""
+        first, second = logs.segments([4, 3])
+        growing = Growing(tmp_path)
+        growing.path.write_bytes(logs.join(first))
+        steps = interrupted(growing.append(logs.join(second[lost:]), "audit.000002.jsonl"), at_once)
+        found = screen.follow("-n0", str(growing.path), *steps)
+        assert found == (status.FOUND if lost else status.INTERRUPTED)
+        assert ("seq 6: expected seq 5, got seq 6" in screen.err) is lost
+
+    @pytest.mark.parametrize("head", [0, 3])
+    @pytest.mark.parametrize("declared", [False, True])
+    def test_nothing_shown_of_a_torn_log(self, head: int, declared: bool, growing: Growing, screen: Screen) -> None:
+        """With -n 0, what stands behind the last entry is no break where the next entry declares it, else one."""
+        fragment = b'{"seq":4,"time'
+        growing.path.write_bytes(logs.join(growing.lines[:head]) + fragment + b"\n")
+        said = declaring(fragment, len(logs.join(growing.lines[:head]))) if declared else {}
+        if head:
+            entry = logs.log_entry(4, "audit.log.recovered", **said)
+            line = logs.seal(entry, logs.hash_of(growing.lines[2]))
+        else:
+            line = logs.seal(logs.opened(**said))
+        found = screen.follow("-n0", str(growing.path), growing.append(line + b"\n"))
+        assert found == (status.OK if declared else status.FOUND)
+        assert ("14 bytes that are none" in screen.err) is not declared
 
     @pytest.mark.parametrize("cut", [1, 100, None])
     @pytest.mark.parametrize("at_once", [False, True])

@@ -125,6 +125,28 @@ def test_no_program() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("./folder", "is a folder"),
+        ("./agent.py", "is a file that may not be executed"),
+        ("serve", "is a file that may not be executed"),
+        ("agent.py", "is a file, and no command on the path"),
+        ("./no.py", "is not found"),
+    ],
+)
+def test_what_is_no_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, why: str) -> None:
+    """What is there and cannot be started is refused as what it is."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "agent.py").touch(0o644)
+    (tmp_path / "folder" / "serve").touch(0o644)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "folder"))
+    with pytest.raises(AuditConfigError) as raised:
+        find_program([command])
+    assert str(raised.value) == f"expected a program, got {command!r}, which {why}"
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         *((f"-{flag}", "agent.py") for flag in "bBdEiIOPqsSuvx"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("wrapt", reason="needs the extra 'instrument'")
+
+from otel_audit.instrument.command_line import read_command_line
 
 NO_MAIN = "a package without a __main__.py"
 ASK = """
@@ -118,6 +121,7 @@ def test_not_startable(folder: Path, arguments: tuple[str, ...], error: str) -> 
         ("-m", "this"),
         ("-m", "os.path"),
         ("-c", ""),
+        ("--check-hash-based-pycs", "never", "-X", "dev", "-Wignore", "--", "agent.py"),
     ],
     ids=" ".join,
 )
@@ -126,6 +130,36 @@ def test_startable(folder: Path, arguments: tuple[str, ...]) -> None:
     assert asked(folder, *arguments) == ("None", "[]")
     assert not (folder / "ran").exists()
     subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        *(((f"-{letter}",), f"behind Python's option '-{letter}', got none") for letter in "cmWX"),
+        (("-um",), "behind Python's option '-m', got none"),
+        (("-Z", "agent.py"), "expected an option of Python's, got '-Z'"),
+        (("-uJ", "-c", ""), "expected an option of Python's, got '-J'"),
+        (("--verbose", "agent.py"), "expected an option of Python's, got '--verbose'"),
+        (("--check-hash-based-pycs",), "behind Python's option '--check-hash-based-pycs', got none"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_options(folder: Path, arguments: tuple[str, ...], error: str) -> None:
+    """An option that Python does not know, or that lacks its value, keeps it from starting, and is told."""
+    assert asked(folder, "-u", *arguments)[0].endswith(error)
+    done = subprocess.run([sys.executable, "-u", *arguments], cwd=folder, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 2
+
+
+def test_options(folder: Path) -> None:
+    """Of one letter, what Python takes is not called in question, and what it refuses is told."""
+    # -h, -V and -? end it, and so do those that want a value
+    for letter in set(string.ascii_letters + string.digits) - set("hVcmWX"):
+        command = [sys.executable, f"-{letter}", "agent.py"]
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+        )
+        assert (read_command_line(command[1:]).fault is None) is (done.returncode == 0), letter
 
 
 @pytest.mark.parametrize("name", ["pkg.other", "moved.nope", "moved", "hooked.agent", "broken.nope", "sys.nope"])
