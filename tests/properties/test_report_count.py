@@ -246,9 +246,13 @@ def test_rare_targets_are_forgotten(targets: list[int], most: int, data: st.Data
 def test_rare_sorts_are_put_together(actions: list[tuple[int, int, int]], most: int, block: int) -> None:
     """However few sorts are told apart, each action counts once, and it is said of how many no actor is told."""
     entries = [
-        {**logs.entry(seq, f"event {event}"), "attributes": {"audit.actor.id": str(actor), "audit.outcome": outcome}}
+        {
+            **logs.entry(seq, f"event {event}"),
+            "attributes": {"audit.actor.id": str(actor), "audit.outcome": outcome, **by},
+        }
         for seq, (actor, event, kind) in enumerate(actions, 2)
         for outcome in [("success", "failure", "unknown", f"odd {kind}")[kind % 4]]
+        for by in [{"audit.delegation": [f"user {event}", str(actor)]} if kind % 3 == 0 else {}]
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sorts, "MOST_SORTS", most)
